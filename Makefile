@@ -1,0 +1,85 @@
+# nginx-mark: builds everything into build/.
+#
+#   make                the module, mark-server and mark-load
+#   make module         only the nginx module, against Debian's nginx-dev
+#   make module NGINX_SRC=DIR
+#                       against a configured-or-not vanilla nginx source tree
+#   make unit           unit tests (TAP programs under build/unit)
+#   make fuzzers        libFuzzer targets (clang)
+#
+# ./run installs what the build needs and calls this file.
+
+BUILD       = build
+CC          = gcc
+CXX         = g++
+OPT         = -O2 -g
+WARN        = -W -Wall -Wpointer-arith -Wno-unused-parameter -Werror
+INCS        = $(addprefix -Isrc/,codec batch pool metrics torch)
+CFLAGS      = -std=gnu99 $(OPT) $(WARN) -fno-strict-aliasing $(INCS) $(EXTRA)
+CXXFLAGS    = -std=c++17 $(OPT) -W -Wall -Wno-unused-parameter $(INCS) $(EXTRA)
+NGINX_DEV   = /usr/share/nginx/src
+
+PURE_SRCS   = $(sort $(wildcard src/*/mark_*.c))
+PURE_OBJS   = $(PURE_SRCS:%.c=$(BUILD)/obj/%.o)
+HEADERS     = $(wildcard src/*.h src/*/*.h)
+LIBMARK     = $(BUILD)/libmark.a
+
+SERVER_SRCS = $(sort $(wildcard src/server/*.c))
+SERVER_OBJS = $(SERVER_SRCS:%.c=$(BUILD)/obj/%.o)
+TORCH_OBJS  = $(BUILD)/obj/src/torch/torch_shim.o
+LOAD_SRCS   = $(sort $(wildcard src/load/*.c))
+LOAD_OBJS   = $(LOAD_SRCS:%.c=$(BUILD)/obj/%.o)
+MODULE_SRCS = config ngx_http_mark_module.c $(wildcard src/*/ngx_http_mark_*.c)
+
+UNIT_SRCS   = $(sort $(wildcard t/unit/*.c))
+UNIT_BINS   = $(UNIT_SRCS:t/unit/%.c=$(BUILD)/unit/%)
+FUZZ_SRCS   = $(sort $(wildcard t/fuzz/*.c))
+FUZZ_BINS   = $(FUZZ_SRCS:t/fuzz/%.c=$(BUILD)/fuzz/%)
+
+.PHONY: all module server load unit fuzzers clean
+
+all: module server load
+
+module: $(BUILD)/ngx_http_mark_module.so
+server: $(BUILD)/mark-server
+load: $(BUILD)/mark-load
+unit: $(UNIT_BINS)
+fuzzers: $(FUZZ_BINS)
+
+# The module: nginx's own build system compiles it, so that its flags and its
+# binary signature are those of the nginx that will load it.
+
+$(BUILD)/ngx_http_mark_module.so: $(MODULE_SRCS) $(PURE_SRCS) $(HEADERS)
+	@mkdir -p $(BUILD)
+	t/lib/build-module $(BUILD)/module $@ $(NGINX_SRC)
+
+$(LIBMARK): $(PURE_OBJS)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/obj/%.o: %.c $(HEADERS) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/obj/%.o: %.cc $(HEADERS) Makefile
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -c -o $@ $<
+
+$(BUILD)/mark-server: $(SERVER_OBJS) $(TORCH_OBJS) $(LIBMARK)
+	$(CXX) $(EXTRA) -o $@ $^ -ltorch -ltorch_cpu -lc10 -lmicrohttpd -lz -lpthread -lm
+
+$(BUILD)/mark-load: $(LOAD_OBJS) $(LIBMARK)
+	$(CC) $(EXTRA) -o $@ $^ -levent_core -lnghttp2 -lm
+
+$(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(LIBMARK)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -It/unit -o $@ $< $(LIBMARK) -lm
+
+# Fuzz targets are compiled with their pure sources, all instrumented.
+
+$(BUILD)/fuzz/%: t/fuzz/%.c $(PURE_SRCS) $(HEADERS)
+	@mkdir -p $(@D)
+	clang -std=gnu99 -O1 -g $(INCS) -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined -o $@ $< $(PURE_SRCS) -lm
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,600 @@
+
+/*
+ * ngx_http_mark_module: batches the inference requests of many clients into
+ * one request to a model server.  Here are its directives and its place in
+ * nginx; src/ngx_http_mark.h shows how the rest hangs together.
+ */
+
+
+#include "ngx_http_mark.h"
+
+
+static char *ngx_http_mark_batch(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static void *ngx_http_mark_create_main_conf(ngx_conf_t *cf);
+static void *ngx_http_mark_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_mark_check_location(ngx_conf_t *cf,
+    ngx_http_mark_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
+static char *ngx_http_mark_add_location(ngx_conf_t *cf,
+    ngx_http_mark_loc_conf_t *conf);
+static ngx_int_t ngx_http_mark_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_mark_init(ngx_conf_t *cf);
+static ngx_int_t ngx_http_mark_init_module(ngx_cycle_t *cycle);
+
+
+static ngx_conf_num_bounds_t  ngx_http_mark_rows_bounds = {
+    ngx_conf_check_num_bounds, 1, 65536
+};
+
+
+static ngx_command_t  ngx_http_mark_commands[] = {
+
+    { ngx_string("mark_batch"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_mark_batch,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("mark_slo"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mark_loc_conf_t, slo),
+      NULL },
+
+    { ngx_string("mark_max_batch_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mark_loc_conf_t, max_rows),
+      &ngx_http_mark_rows_bounds },
+
+    { ngx_string("mark_max_batch_bytes"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_size_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mark_loc_conf_t, max_bytes),
+      NULL },
+
+    { ngx_string("mark_max_queue_delay"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_mark_delay,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("mark_max_queue_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_num_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mark_loc_conf_t, max_queue),
+      NULL },
+
+    { ngx_string("mark_batch_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_mark_batch_key,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("mark_batch_ignore_header"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_mark_ignore_header,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("mark_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_mark_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_mark_module_ctx = {
+    ngx_http_mark_add_variables,          /* preconfiguration */
+    ngx_http_mark_init,                   /* postconfiguration */
+
+    ngx_http_mark_create_main_conf,       /* create main configuration */
+    NULL,                                 /* init main configuration */
+
+    NULL,                                 /* create server configuration */
+    NULL,                                 /* merge server configuration */
+
+    ngx_http_mark_create_loc_conf,        /* create location configuration */
+    ngx_http_mark_merge_loc_conf          /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_mark_module = {
+    NGX_MODULE_V1,
+    &ngx_http_mark_module_ctx,            /* module context */
+    ngx_http_mark_commands,               /* module directives */
+    NGX_HTTP_MODULE,                      /* module type */
+    NULL,                                 /* init master */
+    ngx_http_mark_init_module,            /* init module */
+    ngx_http_mark_counters_init_process,  /* init process */
+    NULL,                                 /* init thread */
+    NULL,                                 /* exit thread */
+    ngx_http_mark_counters_exit_process,  /* exit process */
+    NULL,                                 /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static char *
+ngx_http_mark_batch(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mark_loc_conf_t *mlcf = conf;
+
+    ngx_str_t  *value;
+
+    if (mlcf->protocol != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        mlcf->protocol = NGX_HTTP_MARK_OFF;
+
+    } else if (ngx_strcmp(value[1].data, "v1") == 0) {
+        mlcf->protocol = NGX_HTTP_MARK_V1;
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown protocol \"%V\" in \"mark_batch\", "
+                           "it is \"v1\" or \"off\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    mlcf->file = cf->conf_file->file.name.data;
+    mlcf->line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mark_loc_conf_t *mlcf = conf;
+
+    ngx_str_t  *value;
+
+    if (mlcf->delay != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "auto") == 0) {
+        mlcf->delay = NGX_HTTP_MARK_AUTO;
+        return NGX_CONF_OK;
+    }
+
+    mlcf->delay = ngx_parse_time(&value[1], 0);
+
+    if (mlcf->delay == (ngx_msec_t) NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"mark_max_queue_delay\", "
+                           "it is \"auto\" or a time like \"5ms\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mark_loc_conf_t *mlcf = conf;
+
+    ngx_str_t                         *value;
+    ngx_uint_t                         i;
+    ngx_http_complex_value_t          *cv;
+    ngx_http_compile_complex_value_t   ccv;
+
+    if (mlcf->keys != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    if (cf->args->nelts - 1 > NGX_HTTP_MARK_MAX_KEYS) {
+        return "has too many values, join some of them: \"$a$b\"";
+    }
+
+    mlcf->keys = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                  sizeof(ngx_http_complex_value_t));
+    if (mlcf->keys == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        cv = ngx_array_push(mlcf->keys);
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &value[i];
+        ccv.complex_value = cv;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (cv->lengths == NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" in \"mark_batch_key\" has no variable",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mark_loc_conf_t *mlcf = conf;
+
+    u_char          *low;
+    ngx_str_t       *value;
+    ngx_uint_t       i;
+    ngx_hash_key_t  *hk;
+
+    if (mlcf->ignored == NGX_CONF_UNSET_PTR) {
+        mlcf->ignored = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                         sizeof(ngx_hash_key_t));
+        if (mlcf->ignored == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        hk = ngx_array_push(mlcf->ignored);
+        low = ngx_pnalloc(cf->pool, value[i].len);
+
+        if (hk == NULL || low == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        hk->key.len = value[i].len;
+        hk->key.data = low;
+        hk->key_hash = ngx_hash_strlow(low, value[i].data, value[i].len);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static void *
+ngx_http_mark_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_mark_main_conf_t));
+    if (mmcf == NULL) {
+        return NULL;
+    }
+
+    if (ngx_array_init(&mmcf->confs, cf->pool, 4,
+                       sizeof(ngx_http_mark_loc_conf_t *))
+        != NGX_OK
+        || ngx_array_init(&mmcf->locations, cf->pool, 4,
+                          sizeof(ngx_http_mark_loc_conf_t *))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    ngx_http_mark_queues_init(mmcf);
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_mark_queues_destroy;
+    cln->data = mmcf;
+
+    return mmcf;
+}
+
+
+static void *
+ngx_http_mark_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_mark_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_http_mark_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    conf->protocol = NGX_CONF_UNSET_UINT;
+    conf->slo = NGX_CONF_UNSET_MSEC;
+    conf->max_rows = NGX_CONF_UNSET_UINT;
+    conf->max_bytes = NGX_CONF_UNSET_SIZE;
+    conf->delay = NGX_CONF_UNSET_MSEC;
+    conf->max_queue = NGX_CONF_UNSET_UINT;
+    conf->keys = NGX_CONF_UNSET_PTR;
+    conf->ignored = NGX_CONF_UNSET_PTR;
+
+    return conf;
+}
+
+
+static char *
+ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_mark_loc_conf_t *prev = parent;
+    ngx_http_mark_loc_conf_t *conf = child;
+
+    char                      *rv;
+    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_srv_conf_t  *cscf;
+
+    ngx_conf_merge_uint_value(conf->protocol, prev->protocol,
+                              NGX_HTTP_MARK_OFF);
+    ngx_conf_merge_msec_value(conf->slo, prev->slo, 0);
+    ngx_conf_merge_uint_value(conf->max_rows, prev->max_rows, 32);
+    ngx_conf_merge_size_value(conf->max_bytes, prev->max_bytes,
+                              4 * 1024 * 1024);
+    ngx_conf_merge_msec_value(conf->delay, prev->delay, NGX_HTTP_MARK_AUTO);
+    ngx_conf_merge_uint_value(conf->max_queue, prev->max_queue, 0);
+    ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
+
+    if (conf->ignored == NGX_CONF_UNSET_PTR) {
+        conf->ignored = prev->ignored == NGX_CONF_UNSET_PTR ? NULL
+                                                            : prev->ignored;
+        conf->ignored_hash = prev->ignored_hash;
+
+    } else if (ngx_http_mark_ignored(cf, &conf->ignored_hash, conf->ignored)
+               != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->protocol == NGX_HTTP_MARK_OFF) {
+        return NGX_CONF_OK;
+    }
+
+    conf->policy.max_rows = conf->max_rows;
+    conf->policy.max_bytes = conf->max_bytes;
+    conf->policy.delay = (conf->delay == NGX_HTTP_MARK_AUTO)
+                         ? MARK_POLICY_AUTO : (uint64_t) conf->delay * 1000;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    /* "if" and "limit_except" have no name of their own */
+
+    conf->server = cscf->server_name;
+    conf->location = clcf->noname ? prev->location : clcf->name;
+
+    rv = ngx_http_mark_check_location(cf, conf, clcf);
+
+    return rv == NGX_CONF_OK ? ngx_http_mark_add_location(cf, conf) : rv;
+}
+
+
+/* Refuses what cannot be right, with the line of mark_batch. */
+
+static char *
+ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf)
+{
+    void                     **loc_conf;
+    ngx_uint_t                 i, k;
+    ngx_module_t              *module;
+    ngx_http_upstream_conf_t  *ucf;
+
+    /* the configurations of these begin with that of the upstream */
+
+    static const char  *upstreams[] = {
+        "ngx_http_proxy_module", "ngx_http_fastcgi_module",
+        "ngx_http_uwsgi_module", "ngx_http_scgi_module"
+    };
+
+    if (conf->file && clcf->handler == NULL && !clcf->noname) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"mark_batch\" has nothing to batch for: location "
+                      "\"%V\" has no \"proxy_pass\" or other handler of its "
+                      "own in %s:%ui",
+                      &clcf->name, conf->file, conf->line);
+    }
+
+    loc_conf = ((ngx_http_conf_ctx_t *) cf->ctx)->loc_conf;
+
+    for (i = 0; cf->cycle->modules[i]; i++) {
+        module = cf->cycle->modules[i];
+
+        if (module->type != NGX_HTTP_MODULE) {
+            continue;
+        }
+
+        for (k = 0; k < sizeof(upstreams) / sizeof(upstreams[0]); k++) {
+
+            if (ngx_strcmp(module->name, upstreams[k]) != 0) {
+                continue;
+            }
+
+            ucf = loc_conf[module->ctx_index];
+
+            if (ucf == NULL || ucf->upstream == NULL) {
+                continue;
+            }
+
+            if (ucf->store > 0) {
+                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                              "\"proxy_store\" would store the answer to a "
+                              "whole batch: turn it off in location \"%V\", "
+                              "or \"mark_batch\" in %s:%ui",
+                              &conf->location, conf->file, conf->line);
+                return NGX_CONF_ERROR;
+            }
+
+#if (NGX_HTTP_CACHE)
+            if (ucf->cache) {
+                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                              "\"proxy_cache\" would give the answer to one "
+                              "batch to another one: turn it off in location "
+                              "\"%V\", or \"mark_batch\" in %s:%ui",
+                              &conf->location, conf->file, conf->line);
+                return NGX_CONF_ERROR;
+            }
+#endif
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* All configurations have counters; those of one name have them together. */
+
+static char *
+ngx_http_mark_add_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *conf)
+{
+    ngx_uint_t                   i;
+    ngx_http_mark_loc_conf_t   **mlcfp;
+    ngx_http_mark_main_conf_t   *mmcf;
+
+    mmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_mark_module);
+
+    mlcfp = ngx_array_push(&mmcf->confs);
+    if (mlcfp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *mlcfp = conf;
+
+    mlcfp = mmcf->locations.elts;
+
+    for (i = 0; i < mmcf->locations.nelts; i++) {
+        if (mlcfp[i]->server.len == conf->server.len
+            && mlcfp[i]->location.len == conf->location.len
+            && ngx_strncmp(mlcfp[i]->server.data, conf->server.data,
+                           conf->server.len) == 0
+            && ngx_strncmp(mlcfp[i]->location.data, conf->location.data,
+                           conf->location.len) == 0)
+        {
+            return NGX_CONF_OK;
+        }
+    }
+
+    mlcfp = ngx_array_push(&mmcf->locations);
+    if (mlcfp == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *mlcfp = conf;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mark_log_handler(ngx_http_request_t *r)
+{
+    ngx_http_mark_ctx_t  *ctx;
+
+    ctx = (r == r->main) ? ngx_http_mark_get_ctx(r) : NULL;
+
+    if (ctx) {
+        ngx_http_mark_judge(ctx);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mark_init(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_mark_module);
+
+    /* without a batched location the module stays out of the way */
+
+    if (mmcf->locations.nelts == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_mark_ignored(cf, &mmcf->ignored, NULL) != NGX_CONF_OK
+        || ngx_http_mark_counters_zone(cf) != NGX_OK
+        || ngx_http_mark_capture_init(cf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_mark_precontent_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_mark_log_handler;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mark_init_module(ngx_cycle_t *cycle)
+{
+    ngx_core_conf_t            *ccf;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_mark_module);
+
+    if (mmcf == NULL || mmcf->locations.nelts == 0) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_mark_carrier_init(cycle, mmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    /* with "master_process off" no process is made after a reload */
+
+    if (!ccf->master) {
+        return ngx_http_mark_counters_init_process(cycle);
+    }
+
+    return NGX_OK;
+}

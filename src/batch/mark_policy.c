@@ -1,0 +1,131 @@
+
+/* When a batch leaves: see mark_policy.h. */
+
+
+#include "mark_policy.h"
+
+
+static uint64_t mark_policy_overdue(const mark_policy_state_t *state);
+
+
+mark_policy_reason_t
+mark_policy_decide(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state, uint64_t *again)
+{
+    uint64_t               when, need, latest;
+    const mark_latency_t  *l;
+
+    l = state->latency;
+
+    if (state->rows >= conf->max_rows) {
+        return MARK_POLICY_FULL;
+    }
+
+    if (state->bytes >= conf->max_bytes) {
+        return MARK_POLICY_BYTES;
+    }
+
+    if (state->draining) {
+        return MARK_POLICY_DRAIN;
+    }
+
+    if (conf->delay != MARK_POLICY_AUTO) {
+        when = state->oldest + conf->delay;
+
+        if (state->now >= when) {
+            return MARK_POLICY_DELAY;
+        }
+
+    } else {
+
+        if (state->in_flight < state->slots) {
+            return MARK_POLICY_IDLE;
+        }
+
+        if (!mark_latency_pays(l, conf->max_rows)) {
+            return MARK_POLICY_NO_GAIN;
+        }
+
+        when = mark_policy_overdue(state);
+
+        if (state->now >= when) {
+            return MARK_POLICY_OVERDUE;
+        }
+    }
+
+    *again = when;
+
+    /*
+     * A deadline that not even a batch sent at once would meet does not
+     * hurry: in overload that would send many small batches, and miss the
+     * deadlines behind it as well.
+     */
+
+    if (state->deadline && mark_latency_known(l)
+        && state->now + mark_latency_mean(l, state->rows) <= state->deadline)
+    {
+        need = mark_latency_bound(l, state->rows) + MARK_POLICY_MARGIN;
+        latest = (state->deadline > need) ? state->deadline - need : 0;
+
+        if (state->now >= latest) {
+            return MARK_POLICY_DEADLINE;
+        }
+
+        if (latest < when) {
+            *again = latest;
+        }
+    }
+
+    return MARK_POLICY_WAIT;
+}
+
+
+/*
+ * A backend that does not answer must not hold up those behind: after twice
+ * the time that hardly any batch takes, the next one is tried beside it.
+ */
+
+static uint64_t
+mark_policy_overdue(const mark_policy_state_t *state)
+{
+    uint64_t  expected;
+
+    if (!mark_latency_known(state->latency)) {
+        return state->last_sent + MARK_POLICY_PATIENCE;
+    }
+
+    expected = mark_latency_bound(state->latency, state->last_rows);
+
+    return state->last_sent + 2 * expected + MARK_POLICY_MARGIN;
+}
+
+
+const char *
+mark_policy_reason(mark_policy_reason_t reason)
+{
+    static const char  *names[] = {
+        "wait", "full", "bytes", "idle", "delay", "deadline", "overdue",
+        "no_gain", "drain"
+    };
+
+    return reason < MARK_POLICY_NREASONS ? names[reason] : "unknown";
+}
+
+
+int
+mark_policy_blames_member(unsigned status)
+{
+    switch (status) {
+    case 401:
+    case 403:
+    case 407:
+    case 408:
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+        return 0;
+    }
+
+    return status >= 400 && status < 600;
+}

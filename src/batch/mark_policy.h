@@ -1,0 +1,88 @@
+
+/*
+ * When does a batch leave?  A pure decision over the state of one queue, so
+ * that nginx, the simulator and the tests decide alike.  Times are in
+ * microseconds of one monotonic clock, which the caller reads.
+ */
+
+
+#ifndef _MARK_POLICY_H_INCLUDED_
+#define _MARK_POLICY_H_INCLUDED_
+
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mark_latency.h"
+
+
+#define MARK_POLICY_AUTO       UINT64_MAX
+
+/* How long to gather behind a batch in flight while nothing is learned. */
+#define MARK_POLICY_PATIENCE   100000
+
+/* What nginx's timers, of a millisecond, and the way to the backend take. */
+#define MARK_POLICY_MARGIN     2000
+
+
+/* Why a batch left; the names are mark_policy_reason()'s. */
+
+typedef enum {
+    MARK_POLICY_WAIT = 0,     /* it stays */
+    MARK_POLICY_FULL,         /* mark_max_batch_size rows are waiting */
+    MARK_POLICY_BYTES,        /* mark_max_batch_bytes are waiting */
+    MARK_POLICY_IDLE,         /* a peer has nothing to do */
+    MARK_POLICY_DELAY,        /* mark_max_queue_delay is over */
+    MARK_POLICY_DEADLINE,     /* the most urgent request can wait no longer */
+    MARK_POLICY_OVERDUE,      /* what is in flight takes far too long */
+    MARK_POLICY_NO_GAIN,      /* batches are served no faster than rows */
+    MARK_POLICY_DRAIN,        /* the process is leaving */
+    MARK_POLICY_NREASONS
+} mark_policy_reason_t;
+
+
+typedef struct {
+    unsigned               max_rows;
+    size_t                 max_bytes;
+    uint64_t               delay;        /* or MARK_POLICY_AUTO */
+} mark_policy_conf_t;
+
+
+typedef struct {
+    uint64_t               now;
+
+    unsigned               rows;         /* waiting */
+    size_t                 bytes;
+    uint64_t               oldest;       /* arrival of the oldest */
+    uint64_t               deadline;     /* the most urgent; 0 is none */
+
+    unsigned               slots;        /* peers, each worth one batch */
+    unsigned               in_flight;    /* batches, of one request or more */
+    uint64_t               last_sent;    /* when the latest of them left */
+    unsigned               last_rows;    /* and its rows */
+
+    unsigned               draining:1;
+
+    const mark_latency_t  *latency;
+} mark_policy_state_t;
+
+
+/*
+ * Decides for a queue in which something waits.  On MARK_POLICY_WAIT, *again
+ * is when to ask next if nothing happens before; it is always set.
+ */
+mark_policy_reason_t mark_policy_decide(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state, uint64_t *again);
+
+const char *mark_policy_reason(mark_policy_reason_t reason);
+
+/*
+ * Tells whether the answer to a batch, by its HTTP status, may be one
+ * member's fault, so that its members are worth trying alone.  Statuses that
+ * speak of the caller (401, 403, 407), of load (408, 429, 503) or of a
+ * gateway (502, 504) would be said to each of them again.
+ */
+int mark_policy_blames_member(unsigned status);
+
+
+#endif /* _MARK_POLICY_H_INCLUDED_ */

@@ -1,0 +1,364 @@
+
+/*
+ * Counters in shared memory.
+ *
+ * The zone holds a node for each batched location, found by its server's and
+ * its own name, so that counts go on over reloads, and a node holds a set of
+ * counters for each seat.  A worker takes a free seat when it starts, so that
+ * workers do not write to each other's cache lines; old and new workers of a
+ * reload have seats of their own.  Counters stay when their worker goes, and
+ * the gauges of a seat count only while its process lives.  Nodes are never
+ * freed: a location that left the configuration leaves one behind.
+ */
+
+
+#include "ngx_http_mark.h"
+
+
+#define NGX_HTTP_MARK_LAYOUT  0x6d61726b    /* and the size of the counters */
+
+
+typedef struct ngx_http_mark_node_s  ngx_http_mark_node_t;
+
+
+typedef struct {
+    ngx_uint_t                 layout;
+    size_t                     size;
+    ngx_http_mark_node_t      *nodes;
+    ngx_atomic_t               seats[NGX_HTTP_MARK_SEATS];    /* pids */
+} ngx_http_mark_shm_t;
+
+
+struct ngx_http_mark_node_s {
+    ngx_http_mark_node_t      *next;
+    ngx_str_t                  server;
+    ngx_str_t                  location;
+    ngx_http_mark_counters_t   counters[NGX_HTTP_MARK_SEATS];
+};
+
+
+static ngx_int_t ngx_http_mark_counters_init_zone(ngx_shm_zone_t *zone,
+    void *data);
+static ngx_http_mark_node_t *ngx_http_mark_node(ngx_shm_zone_t *zone,
+    ngx_http_mark_loc_conf_t *mlcf, ngx_uint_t create);
+static ngx_uint_t ngx_http_mark_alive(ngx_atomic_uint_t pid);
+
+
+const ngx_uint_t  ngx_http_mark_row_bounds[NGX_HTTP_MARK_ROW_BUCKETS - 1] = {
+    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024
+};
+
+
+const ngx_uint_t  ngx_http_mark_usec_bounds[NGX_HTTP_MARK_SEC_BUCKETS - 1] = {
+    100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000,
+    500000, 1000000, 2500000, 5000000, 10000000
+};
+
+
+static const char  *ngx_http_mark_pass_reasons[NGX_HTTP_MARK_PASS_NREASONS] = {
+    "method", "subrequest", "encoded", "bytes", "rows", "no_rows", "invalid",
+    "unsupported", "unsplit", "replaced", "memory"
+};
+
+
+const char *
+ngx_http_mark_pass_reason(ngx_uint_t reason)
+{
+    return ngx_http_mark_pass_reasons[reason];
+}
+
+
+void
+ngx_http_mark_observe_rows(ngx_http_mark_row_histogram_t *h, ngx_uint_t rows)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_MARK_ROW_BUCKETS - 1; i++) {
+        if (rows <= ngx_http_mark_row_bounds[i]) {
+            break;
+        }
+    }
+
+    (void) ngx_atomic_fetch_add(&h->buckets[i], 1);
+    (void) ngx_atomic_fetch_add(&h->sum, rows);
+}
+
+
+void
+ngx_http_mark_observe_usec(ngx_http_mark_sec_histogram_t *h, uint64_t usec)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_MARK_SEC_BUCKETS - 1; i++) {
+        if (usec <= ngx_http_mark_usec_bounds[i]) {
+            break;
+        }
+    }
+
+    (void) ngx_atomic_fetch_add(&h->buckets[i], 1);
+    (void) ngx_atomic_fetch_add(&h->sum, usec);
+}
+
+
+ngx_int_t
+ngx_http_mark_counters_zone(ngx_conf_t *cf)
+{
+    size_t                      size, need;
+    ngx_str_t                   name;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_mark_module);
+
+    if (mmcf->locations.nelts == 0) {
+        return NGX_OK;
+    }
+
+    /*
+     * A power of two: a location more does not often make another zone,
+     * which would begin at zero.  Slab pages hold a node and its names.
+     */
+
+    need = (mmcf->locations.nelts + 2)
+           * (ngx_align(sizeof(ngx_http_mark_node_t), ngx_pagesize)
+              + 2 * ngx_pagesize);
+
+    for (size = 64 * ngx_pagesize; size < need; size *= 2) { /* void */ }
+
+    ngx_str_set(&name, "ngx_http_mark");
+
+    mmcf->zone = ngx_shared_memory_add(cf, &name, size,
+                                       &ngx_http_mark_module);
+    if (mmcf->zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    mmcf->zone->init = ngx_http_mark_counters_init_zone;
+    mmcf->zone->data = mmcf;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mark_counters_init_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_uint_t                  i;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_mark_shm_t        *shm;
+    ngx_http_mark_loc_conf_t  **mlcfp;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = zone->data;
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+    shm = shpool->data;
+
+    /* a module loaded by a reload may have other counters than its elder */
+
+    if (shm == NULL
+        || shm->layout != NGX_HTTP_MARK_LAYOUT
+        || shm->size != sizeof(ngx_http_mark_counters_t))
+    {
+        shm = ngx_slab_calloc(shpool, sizeof(ngx_http_mark_shm_t));
+        if (shm == NULL) {
+            return NGX_ERROR;
+        }
+
+        shm->layout = NGX_HTTP_MARK_LAYOUT;
+        shm->size = sizeof(ngx_http_mark_counters_t);
+
+        shpool->data = shm;
+    }
+
+    mlcfp = mmcf->locations.elts;
+
+    for (i = 0; i < mmcf->locations.nelts; i++) {
+        if (ngx_http_mark_node(zone, mlcfp[i], 1) == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_http_mark_node_t *
+ngx_http_mark_node(ngx_shm_zone_t *zone, ngx_http_mark_loc_conf_t *mlcf,
+    ngx_uint_t create)
+{
+    u_char                *p;
+    size_t                 len;
+    ngx_slab_pool_t       *shpool;
+    ngx_http_mark_shm_t   *shm;
+    ngx_http_mark_node_t  *node;
+
+    shpool = (ngx_slab_pool_t *) zone->shm.addr;
+    shm = shpool->data;
+
+    for (node = shm->nodes; node; node = node->next) {
+        if (node->server.len == mlcf->server.len
+            && node->location.len == mlcf->location.len
+            && ngx_memcmp(node->server.data, mlcf->server.data,
+                          mlcf->server.len) == 0
+            && ngx_memcmp(node->location.data, mlcf->location.data,
+                          mlcf->location.len) == 0)
+        {
+            return node;
+        }
+    }
+
+    if (!create) {
+        return NULL;
+    }
+
+    len = mlcf->server.len + mlcf->location.len;
+
+    node = ngx_slab_calloc(shpool, sizeof(ngx_http_mark_node_t) + len);
+    if (node == NULL) {
+        return NULL;
+    }
+
+    p = (u_char *) node + sizeof(ngx_http_mark_node_t);
+
+    node->server.len = mlcf->server.len;
+    node->server.data = p;
+    p = ngx_cpymem(p, mlcf->server.data, mlcf->server.len);
+
+    node->location.len = mlcf->location.len;
+    node->location.data = p;
+    ngx_memcpy(p, mlcf->location.data, mlcf->location.len);
+
+    node->next = shm->nodes;
+    ngx_memory_barrier();
+    shm->nodes = node;
+
+    return node;
+}
+
+
+ngx_int_t
+ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                  i, seat;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_mark_shm_t        *shm;
+    ngx_http_mark_node_t       *node;
+    ngx_http_mark_loc_conf_t  **mlcfp;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_mark_module);
+
+    if (mmcf == NULL || mmcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    shpool = (ngx_slab_pool_t *) mmcf->zone->shm.addr;
+    shm = shpool->data;
+
+    ngx_shmtx_lock(&shpool->mutex);
+
+    for (seat = 0; seat < NGX_HTTP_MARK_SEATS; seat++) {
+        if (!ngx_http_mark_alive(shm->seats[seat])
+            || shm->seats[seat] == (ngx_atomic_uint_t) ngx_pid)
+        {
+            break;
+        }
+    }
+
+    if (seat < NGX_HTTP_MARK_SEATS) {
+        shm->seats[seat] = ngx_pid;
+
+        for (node = shm->nodes; node; node = node->next) {
+            node->counters[seat].queued = 0;
+            node->counters[seat].in_flight = 0;
+        }
+
+    } else {
+        seat = (ngx_uint_t) ngx_pid % NGX_HTTP_MARK_SEATS;
+    }
+
+    ngx_shmtx_unlock(&shpool->mutex);
+
+    mlcfp = mmcf->confs.elts;
+
+    for (i = 0; i < mmcf->confs.nelts; i++) {
+        node = ngx_http_mark_node(mmcf->zone, mlcfp[i], 0);
+        mlcfp[i]->counters = &node->counters[seat];
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_mark_counters_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                  seat;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_mark_shm_t        *shm;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_mark_module);
+
+    if (mmcf == NULL || mmcf->zone == NULL) {
+        return;
+    }
+
+    shpool = (ngx_slab_pool_t *) mmcf->zone->shm.addr;
+    shm = shpool->data;
+
+    for (seat = 0; seat < NGX_HTTP_MARK_SEATS; seat++) {
+        (void) ngx_atomic_cmp_set(&shm->seats[seat],
+                                  (ngx_atomic_uint_t) ngx_pid, 0);
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_mark_alive(ngx_atomic_uint_t pid)
+{
+    return pid && (kill((ngx_pid_t) pid, 0) == 0 || ngx_errno == NGX_EPERM);
+}
+
+
+void
+ngx_http_mark_counters_sum(void *main_conf, ngx_uint_t i,
+    ngx_http_mark_counters_t *sum)
+{
+    ngx_uint_t                  k, seat;
+    ngx_atomic_t               *to;
+    const ngx_atomic_t         *from;
+    ngx_slab_pool_t            *shpool;
+    ngx_http_mark_shm_t        *shm;
+    ngx_http_mark_node_t       *node;
+    ngx_http_mark_counters_t    set;
+    ngx_http_mark_loc_conf_t  **mlcfp;
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = main_conf;
+    mlcfp = mmcf->locations.elts;
+    shpool = (ngx_slab_pool_t *) mmcf->zone->shm.addr;
+    shm = shpool->data;
+
+    ngx_memzero(sum, sizeof(ngx_http_mark_counters_t));
+
+    node = ngx_http_mark_node(mmcf->zone, mlcfp[i], 0);
+
+    for (seat = 0; seat < NGX_HTTP_MARK_SEATS; seat++) {
+
+        ngx_memcpy(&set, (void *) &node->counters[seat], sizeof(set));
+
+        if (!ngx_http_mark_alive(shm->seats[seat])) {
+            set.queued = 0;
+            set.in_flight = 0;
+        }
+
+        /* the set is nothing but ngx_atomic_t's */
+
+        to = (ngx_atomic_t *) sum;
+        from = (const ngx_atomic_t *) &set;
+
+        for (k = 0; k < sizeof(set) / sizeof(ngx_atomic_t); k++) {
+            to[k] += from[k];
+        }
+    }
+}

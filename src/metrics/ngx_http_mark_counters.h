@@ -1,0 +1,109 @@
+
+/* Counters of each batched location in shared memory, one set a process. */
+
+
+#ifndef _NGX_HTTP_MARK_COUNTERS_H_INCLUDED_
+#define _NGX_HTTP_MARK_COUNTERS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "mark_policy.h"
+
+
+/* Worker processes with counters of their own; more of them share. */
+#define NGX_HTTP_MARK_SEATS        32
+
+/* Why a request was passed on by itself, beside the names in counters.c. */
+
+typedef enum {
+    NGX_HTTP_MARK_PASS_METHOD = 0,   /* not a POST, or an upgrade */
+    NGX_HTTP_MARK_PASS_SUBREQUEST,
+    NGX_HTTP_MARK_PASS_ENCODED,      /* Content-Encoding */
+    NGX_HTTP_MARK_PASS_BYTES,        /* over mark_max_batch_bytes */
+    NGX_HTTP_MARK_PASS_ROWS,         /* over mark_max_batch_size */
+    NGX_HTTP_MARK_PASS_NO_ROWS,
+    NGX_HTTP_MARK_PASS_INVALID,      /* not the JSON that all parsers read */
+    NGX_HTTP_MARK_PASS_UNSUPPORTED,  /* not this protocol */
+    NGX_HTTP_MARK_PASS_UNSPLIT,      /* answers here could not be split */
+    NGX_HTTP_MARK_PASS_REPLACED,     /* the location sends another body */
+    NGX_HTTP_MARK_PASS_MEMORY,
+    NGX_HTTP_MARK_PASS_NREASONS
+} ngx_http_mark_pass_e;
+
+
+#define NGX_HTTP_MARK_ROW_BUCKETS  12
+#define NGX_HTTP_MARK_SEC_BUCKETS  17
+
+
+typedef struct {
+    ngx_atomic_t  buckets[NGX_HTTP_MARK_ROW_BUCKETS];   /* the last: +Inf */
+    ngx_atomic_t  sum;
+} ngx_http_mark_row_histogram_t;
+
+
+typedef struct {
+    ngx_atomic_t  buckets[NGX_HTTP_MARK_SEC_BUCKETS];   /* the last: +Inf */
+    ngx_atomic_t  sum;                                  /* usec */
+} ngx_http_mark_sec_histogram_t;
+
+
+typedef struct {
+    ngx_atomic_t  requests;
+    ngx_atomic_t  rows;
+    ngx_atomic_t  batches[MARK_POLICY_NREASONS];
+    ngx_atomic_t  passed[NGX_HTTP_MARK_PASS_NREASONS];
+    ngx_atomic_t  retries;             /* members tried alone */
+    ngx_atomic_t  failed;              /* batches that did not answer all */
+    ngx_atomic_t  expired;             /* too late to be tried alone */
+    ngx_atomic_t  rejected;            /* over mark_max_queue_size */
+    ngx_atomic_t  aborted;             /* clients gone before their answer */
+    ngx_atomic_t  slo_met;
+    ngx_atomic_t  slo_missed;
+    ngx_atomic_t  body_files;          /* bodies read back from a file */
+    ngx_atomic_t  carriers_created;
+    ngx_atomic_t  carriers_freed;
+
+    ngx_http_mark_row_histogram_t  batch_rows;
+    ngx_http_mark_sec_histogram_t  queue_time;
+    ngx_http_mark_sec_histogram_t  batch_time;
+
+    /* gauges of the process that has the seat */
+
+    ngx_atomic_t  queued;
+    ngx_atomic_t  in_flight;
+} ngx_http_mark_counters_t;
+
+
+#define ngx_http_mark_count(conf, field)                                     \
+    (void) ngx_atomic_fetch_add(&(conf)->counters->field, 1)
+
+#define ngx_http_mark_add(conf, field, n)                                    \
+    (void) ngx_atomic_fetch_add(&(conf)->counters->field, (n))
+
+
+extern const ngx_uint_t  ngx_http_mark_row_bounds[];
+extern const ngx_uint_t  ngx_http_mark_usec_bounds[];
+
+const char *ngx_http_mark_pass_reason(ngx_uint_t reason);
+
+void ngx_http_mark_observe_rows(ngx_http_mark_row_histogram_t *h,
+    ngx_uint_t rows);
+void ngx_http_mark_observe_usec(ngx_http_mark_sec_histogram_t *h,
+    uint64_t usec);
+
+/* Makes the zone; called when all locations are known. */
+ngx_int_t ngx_http_mark_counters_zone(ngx_conf_t *cf);
+
+/* Takes a seat for this process, and gives it back. */
+ngx_int_t ngx_http_mark_counters_init_process(ngx_cycle_t *cycle);
+void ngx_http_mark_counters_exit_process(ngx_cycle_t *cycle);
+
+/* Adds up all seats of the i-th location of the configuration. */
+void ngx_http_mark_counters_sum(void *main_conf, ngx_uint_t i,
+    ngx_http_mark_counters_t *sum);
+
+
+#endif /* _NGX_HTTP_MARK_COUNTERS_H_INCLUDED_ */

@@ -1,0 +1,303 @@
+
+/* What the files of ngx_http_mark_module share: its configuration, the state
+ * of a client's request, a queue, a batch, and who calls whom. */
+
+
+#ifndef _NGX_HTTP_MARK_H_INCLUDED_
+#define _NGX_HTTP_MARK_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "mark_latency.h"
+#include "mark_policy.h"
+#include "mark_v1.h"
+#include "ngx_http_mark_counters.h"
+
+
+#define NGX_HTTP_MARK_VERSION   "0.1.0"
+
+#define NGX_HTTP_MARK_OFF       0
+#define NGX_HTTP_MARK_V1        1
+
+/* mark_max_queue_delay auto */
+#define NGX_HTTP_MARK_AUTO      ((ngx_msec_t) -2)
+
+/* Values of mark_batch_key. */
+#define NGX_HTTP_MARK_MAX_KEYS  8
+
+/* Members of failed batches that one queue tries alone at one time. */
+#define NGX_HTTP_MARK_RETRIES   4
+
+/* Answers in a row that could not be split, until the queue stops trying. */
+#define NGX_HTTP_MARK_UNSPLIT   3
+
+/* And for how long, in seconds. */
+#define NGX_HTTP_MARK_PAUSE     30
+
+/* A captured reply may be this many times mark_max_batch_bytes. */
+#define NGX_HTTP_MARK_REPLY     16
+
+
+typedef struct ngx_http_mark_ctx_s    ngx_http_mark_ctx_t;
+typedef struct ngx_http_mark_queue_s  ngx_http_mark_queue_t;
+typedef struct ngx_http_mark_batch_s  ngx_http_mark_batch_t;
+
+
+typedef struct {
+    ngx_array_t                confs;       /* of ngx_http_mark_loc_conf_t * */
+    ngx_array_t                locations;   /* those of different names */
+    ngx_shm_zone_t            *zone;
+
+    /* of the process: queues by key, the least recently used ones first */
+
+    ngx_rbtree_t               queues;
+    ngx_rbtree_node_t          sentinel;
+    ngx_queue_t                lru;
+    ngx_uint_t                 nqueues;
+
+    ngx_hash_t                 ignored;     /* headers no key holds */
+    ngx_array_t                of_client;   /* of ngx_uint_t, see carrier */
+} ngx_http_mark_main_conf_t;
+
+
+typedef struct {
+    ngx_uint_t                 protocol;
+    ngx_msec_t                 slo;         /* 0 is none */
+    ngx_uint_t                 max_rows;
+    size_t                     max_bytes;
+    ngx_msec_t                 delay;
+    ngx_uint_t                 max_queue;   /* 0 is no limit */
+    ngx_array_t               *keys;        /* ngx_http_complex_value_t */
+    ngx_array_t               *ignored;     /* ngx_hash_key_t */
+    ngx_hash_t                 ignored_hash;
+
+    ngx_uint_t                 prometheus;  /* of mark_status */
+
+    mark_policy_conf_t         policy;
+    ngx_str_t                  server;      /* its labels in the metrics */
+    ngx_str_t                  location;
+    u_char                    *file;        /* where mark_batch stands */
+    ngx_uint_t                 line;
+
+    /* of the process */
+
+    ngx_http_mark_counters_t  *counters;
+    unsigned                   body_replaced:1;
+} ngx_http_mark_loc_conf_t;
+
+
+/*
+ * A client's request.  It lives in the request's pool; the request's cleanup
+ * handler takes it out of whatever holds it.
+ */
+
+typedef enum {
+    NGX_HTTP_MARK_READING = 0,   /* its body */
+    NGX_HTTP_MARK_QUEUED,        /* in queue->items */
+    NGX_HTTP_MARK_RETRYING,      /* in queue->retries, after its batch */
+    NGX_HTTP_MARK_RIDING,        /* in slot of batch */
+    NGX_HTTP_MARK_ALONE,         /* runs the location's handler itself */
+    NGX_HTTP_MARK_DONE
+} ngx_http_mark_state_e;
+
+
+struct ngx_http_mark_ctx_s {
+    ngx_http_mark_state_e      state;
+    ngx_http_request_t        *request;
+    ngx_http_mark_loc_conf_t  *conf;
+    ngx_http_handler_pt        handler;     /* the location's own */
+
+    ngx_http_mark_queue_t     *queue;       /* QUEUED, RETRYING; ALONE or 0 */
+    ngx_queue_t                link;        /* QUEUED, RETRYING */
+    ngx_http_mark_batch_t     *batch;       /* RIDING */
+    ngx_uint_t                 slot;
+
+    ngx_str_t                  body;
+    mark_v1_request_t          v1;
+
+    uint64_t                   arrived;     /* usec, whole body read */
+    uint64_t                   deadline;    /* usec, 0 is none */
+    uint64_t                   sent;        /* 0 is not yet */
+    uint64_t                   answered;
+
+    ngx_uint_t                 batch_size;  /* requests */
+    ngx_uint_t                 batch_rows;
+    const char                *reason;
+    unsigned                   retry:1;     /* alone after its batch failed */
+    unsigned                   judged:1;    /* against its deadline */
+    unsigned                   met:1;
+};
+
+
+/*
+ * Requests that may share a batch.  Queues belong to a worker; they stay for
+ * a while after their last request, for what they have learned.
+ */
+
+struct ngx_http_mark_queue_s {
+    ngx_rbtree_node_t          node;
+    ngx_queue_t                lru;
+    ngx_str_t                  key;
+    time_t                     used;
+
+    ngx_http_mark_main_conf_t *main;
+    ngx_http_mark_loc_conf_t  *conf;
+
+    ngx_event_t                event;       /* posted, or a timer */
+    ngx_log_t                  log;
+
+    ngx_queue_t                items;
+    ngx_uint_t                 nitems;
+    ngx_uint_t                 rows;
+    size_t                     bytes;
+
+    ngx_queue_t                retries;
+    ngx_uint_t                 nretries;    /* waiting */
+    ngx_uint_t                 retrying;    /* alone now */
+
+    ngx_uint_t                 slots;       /* peers */
+    ngx_uint_t                 in_flight;
+    uint64_t                   last_sent;
+    ngx_uint_t                 last_rows;
+    mark_latency_t             latency;
+
+    ngx_uint_t                 unsplit;     /* in a row */
+    time_t                     paused;      /* until */
+};
+
+
+/*
+ * A batch in flight.  It and all that its carrier needs live in its own
+ * pool, because every client may leave before the backend answers.
+ */
+
+struct ngx_http_mark_batch_s {
+    ngx_pool_t                *pool;
+    ngx_log_t                 *log;
+    ngx_http_mark_queue_t     *queue;
+    ngx_http_mark_loc_conf_t  *conf;
+
+    ngx_uint_t                 nslots;
+    ngx_http_mark_ctx_t      **slots;       /* NULL where the client left */
+    mark_v1_slice_t           *slices;
+    ngx_uint_t                 rows;
+    const char                *reason;
+    uint64_t                   sent;
+
+    ngx_buf_t                 *body;
+
+    /* what came back; status 0 is that nothing did */
+
+    ngx_uint_t                 status;
+    ngx_uint_t                 err_status;  /* nginx's own, or intercepted */
+    ngx_uint_t                 upstream_status;
+    ngx_uint_t                 peers;
+    ngx_str_t                  status_line;
+    ngx_str_t                  content_type;
+    size_t                     content_type_len;
+    ngx_str_t                  charset;
+    ngx_array_t                headers;     /* ngx_table_elt_t */
+    ngx_array_t                states;      /* ngx_http_upstream_state_t */
+    u_char                    *reply;
+    size_t                     reply_len;
+    size_t                     reply_size;
+
+    unsigned                   complete:1;  /* the last byte came */
+    unsigned                   personal:1;  /* for one client's eyes */
+    unsigned                   encoded:1;
+    unsigned                   overflow:1;
+    unsigned                   replaced:1;  /* the body was not sent */
+    unsigned                   cached:1;
+};
+
+
+/* request/ */
+
+ngx_int_t ngx_http_mark_precontent_handler(ngx_http_request_t *r);
+void ngx_http_mark_alone(ngx_http_mark_ctx_t *ctx, const char *reason);
+ngx_http_mark_ctx_t *ngx_http_mark_get_ctx(ngx_http_request_t *r);
+void ngx_http_mark_judge(ngx_http_mark_ctx_t *ctx);
+
+ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body);
+
+ngx_int_t ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key);
+char *ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash,
+    ngx_array_t *names);
+
+void ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply,
+    mark_span_t *rows);
+void ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_batch_t *batch);
+void ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status);
+void ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
+    const char *text);
+
+ngx_int_t ngx_http_mark_add_variables(ngx_conf_t *cf);
+
+/* batch/ */
+
+void ngx_http_mark_queues_init(ngx_http_mark_main_conf_t *mmcf);
+ngx_http_mark_queue_t *ngx_http_mark_queues_get(
+    ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_loc_conf_t *mlcf,
+    ngx_str_t *key);
+void ngx_http_mark_queues_destroy(void *data);
+
+void ngx_http_mark_queue_init(ngx_http_mark_queue_t *q);
+ngx_int_t ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
+    ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q,
+    ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_queue_sent(ngx_http_mark_queue_t *q, uint64_t now,
+    ngx_uint_t rows);
+void ngx_http_mark_queue_answered(ngx_http_mark_queue_t *q, ngx_uint_t rows,
+    uint64_t usec, ngx_uint_t peers);
+void ngx_http_mark_queue_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
+
+ngx_http_mark_batch_t *ngx_http_mark_batch_create(ngx_http_mark_queue_t *q,
+    ngx_uint_t n, const char *reason, uint64_t now);
+void ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch);
+void ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch);
+
+ngx_int_t ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_ctx_t *leader);
+ngx_http_mark_batch_t *ngx_http_mark_carrier_batch(ngx_http_request_t *r);
+ngx_uint_t ngx_http_mark_carrier_peers(ngx_http_request_t *r);
+ngx_int_t ngx_http_mark_carrier_init(ngx_cycle_t *cycle,
+    ngx_http_mark_main_conf_t *mmcf);
+
+ngx_int_t ngx_http_mark_capture_init(ngx_conf_t *cf);
+void ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
+    ngx_http_request_t *r);
+
+/* metrics/ */
+
+char *ngx_http_mark_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+/*
+ * Latencies of a millisecond are learned and reported in microseconds, which
+ * nginx's cached time does not have.
+ */
+
+static ngx_inline uint64_t
+ngx_http_mark_now(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+extern ngx_module_t  ngx_http_mark_module;
+
+
+#endif /* _NGX_HTTP_MARK_H_INCLUDED_ */

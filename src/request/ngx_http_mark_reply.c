@@ -1,0 +1,291 @@
+
+/*
+ * How an answer goes out to one client.
+ *
+ * All that is sent is copied into the client's own pool first: a client that
+ * reads slowly keeps nothing of the batch alive.  Each function finishes the
+ * request, which may be gone when it returns; its caller, being no event of
+ * that client, then runs ngx_http_run_posted_requests().
+ */
+
+
+#include "ngx_http_mark.h"
+
+
+static ngx_int_t ngx_http_mark_reply_headers(ngx_http_request_t *r,
+    ngx_http_mark_batch_t *batch);
+static void ngx_http_mark_reply_send(ngx_http_request_t *r, ngx_buf_t *b);
+static ngx_int_t ngx_http_mark_reply_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from);
+
+
+/* Sends head, rows and tail of the reply with the batch's status, headers. */
+
+void
+ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx, ngx_http_mark_batch_t *batch,
+    mark_v1_reply_t *reply, mark_span_t *rows)
+{
+    size_t               len;
+    ngx_buf_t           *b;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ngx_http_mark_reply_states(ctx, batch);
+
+    if (ngx_http_mark_reply_headers(r, batch) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    len = reply->head.len + rows->len + reply->tail.len;
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (len) {
+        b->last = ngx_cpymem(b->last, reply->head.data, reply->head.len);
+        b->last = ngx_cpymem(b->last, rows->data, rows->len);
+        b->last = ngx_cpymem(b->last, reply->tail.data, reply->tail.len);
+    }
+
+    ngx_http_mark_reply_send(r, b);
+}
+
+
+/* Nginx's own answer of this status, or the location's error_page for it. */
+
+void
+ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status)
+{
+    ngx_http_finalize_request(ctx->request, status);
+}
+
+
+/* An error in the protocol's own shape; text is literal JSON string text. */
+
+void
+ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
+    const char *text)
+{
+    size_t               len;
+    ngx_buf_t           *b;
+    ngx_table_elt_t     *h;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    len = sizeof("{\"error\": \"\"}") - 1 + ngx_strlen(text);
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        goto failed;
+    }
+
+    b->last = ngx_sprintf(b->last, "{\"error\": \"%s\"}", text);
+
+    r->headers_out.status = status;
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        goto failed;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+    h->hash = 1;
+    ngx_str_set(&h->key, "X-Mark-Reason");
+    h->value.data = (u_char *) ctx->reason;
+    h->value.len = ngx_strlen(ctx->reason);
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        h = ngx_list_push(&r->headers_out.headers);
+        if (h == NULL) {
+            goto failed;
+        }
+
+        ngx_memzero(h, sizeof(ngx_table_elt_t));
+        h->hash = 1;
+        ngx_str_set(&h->key, "Retry-After");
+        ngx_str_set(&h->value, "1");
+    }
+
+    ngx_http_mark_reply_send(r, b);
+    return;
+
+failed:
+
+    ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+}
+
+
+static void
+ngx_http_mark_reply_send(ngx_http_request_t *r, ngx_buf_t *b)
+{
+    ngx_int_t    rc;
+    ngx_chain_t  out;
+
+    r->headers_out.content_length_n = b->last - b->pos;
+
+    if (b->last == b->pos) {
+        r->header_only = 1;
+    }
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
+
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    ngx_http_finalize_request(r, ngx_http_output_filter(r, &out));
+}
+
+
+static ngx_int_t
+ngx_http_mark_reply_headers(ngx_http_request_t *r,
+    ngx_http_mark_batch_t *batch)
+{
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h, *from;
+
+    r->headers_out.status = batch->status;
+
+    if (ngx_http_mark_reply_copy(r->pool, &r->headers_out.status_line,
+                                 &batch->status_line)
+        != NGX_OK
+        || ngx_http_mark_reply_copy(r->pool, &r->headers_out.content_type,
+                                    &batch->content_type)
+           != NGX_OK
+        || ngx_http_mark_reply_copy(r->pool, &r->headers_out.charset,
+                                    &batch->charset)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    r->headers_out.content_type_len = batch->content_type_len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    from = batch->headers.elts;
+
+    for (i = 0; i < batch->headers.nelts; i++) {
+
+        h = ngx_list_push(&r->headers_out.headers);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+        if (ngx_http_mark_reply_copy(r->pool, &h->key, &from[i].key) != NGX_OK
+            || ngx_http_mark_reply_copy(r->pool, &h->value, &from[i].value)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        h->hash = 1;
+        h->lowcase_key = ngx_pnalloc(r->pool, h->key.len);
+        if (h->lowcase_key == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_strlow(h->lowcase_key, h->key.data, h->key.len);
+
+        /* with proxy_pass_header; nginx would add its own beside them */
+
+        if (h->key.len == 6 && ngx_memcmp(h->lowcase_key, "server", 6) == 0) {
+            r->headers_out.server = h;
+        }
+
+        if (h->key.len == 4 && ngx_memcmp(h->lowcase_key, "date", 4) == 0) {
+            r->headers_out.date = h;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * What the batch's upstream did becomes the client's, so that $upstream_addr
+ * and its kin are in the client's log line; retries will add theirs.
+ */
+
+void
+ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_batch_t *batch)
+{
+    ngx_str_t                  *peer;
+    ngx_uint_t                  i;
+    ngx_http_request_t         *r;
+    ngx_http_upstream_state_t  *state, *from;
+
+    r = ctx->request;
+
+    if (batch->states.nelts == 0 || r->upstream_states) {
+        return;
+    }
+
+    r->upstream_states = ngx_array_create(r->pool, batch->states.nelts,
+                                          sizeof(ngx_http_upstream_state_t));
+    if (r->upstream_states == NULL) {
+        return;
+    }
+
+    from = batch->states.elts;
+
+    for (i = 0; i < batch->states.nelts; i++) {
+
+        state = ngx_array_push(r->upstream_states);
+        *state = from[i];
+
+        if (from[i].peer == NULL) {
+            continue;
+        }
+
+        peer = ngx_palloc(r->pool, sizeof(ngx_str_t));
+
+        if (peer == NULL
+            || ngx_http_mark_reply_copy(r->pool, peer, from[i].peer) != NGX_OK)
+        {
+            state->peer = NULL;
+            continue;
+        }
+
+        state->peer = peer;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_mark_reply_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
+{
+    to->len = from->len;
+    to->data = NULL;
+
+    if (from->len == 0) {
+        return NGX_OK;
+    }
+
+    to->data = ngx_pnalloc(pool, from->len);
+    if (to->data == NULL) {
+        to->len = 0;
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(to->data, from->data, from->len);
+
+    return NGX_OK;
+}
