@@ -49,9 +49,24 @@ const ngx_uint_t  ngx_http_mark_row_bounds[NGX_HTTP_MARK_ROW_BUCKETS - 1] = {
 };
 
 
-const ngx_uint_t  ngx_http_mark_usec_bounds[NGX_HTTP_MARK_SEC_BUCKETS - 1] = {
-    100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000,
-    500000, 1000000, 2500000, 5000000, 10000000
+const ngx_http_mark_bound_t
+ngx_http_mark_sec_bounds[NGX_HTTP_MARK_SEC_BUCKETS - 1] = {
+    { 100, "0.0001" },
+    { 250, "0.00025" },
+    { 500, "0.0005" },
+    { 1000, "0.001" },
+    { 2500, "0.0025" },
+    { 5000, "0.005" },
+    { 10000, "0.01" },
+    { 25000, "0.025" },
+    { 50000, "0.05" },
+    { 100000, "0.1" },
+    { 250000, "0.25" },
+    { 500000, "0.5" },
+    { 1000000, "1" },
+    { 2500000, "2.5" },
+    { 5000000, "5" },
+    { 10000000, "10" }
 };
 
 
@@ -90,7 +105,7 @@ ngx_http_mark_observe_usec(ngx_http_mark_sec_histogram_t *h, uint64_t usec)
     ngx_uint_t  i;
 
     for (i = 0; i < NGX_HTTP_MARK_SEC_BUCKETS - 1; i++) {
-        if (usec <= ngx_http_mark_usec_bounds[i]) {
+        if (usec <= ngx_http_mark_sec_bounds[i].usec) {
             break;
         }
     }

@@ -51,6 +51,12 @@ typedef struct {
 
 
 typedef struct {
+    ngx_uint_t    usec;
+    const char   *seconds;
+} ngx_http_mark_bound_t;
+
+
+typedef struct {
     ngx_atomic_t  requests;
     ngx_atomic_t  rows;
     ngx_atomic_t  batches[MARK_POLICY_NREASONS];
@@ -85,7 +91,7 @@ typedef struct {
 
 
 extern const ngx_uint_t  ngx_http_mark_row_bounds[];
-extern const ngx_uint_t  ngx_http_mark_usec_bounds[];
+extern const ngx_http_mark_bound_t  ngx_http_mark_sec_bounds[];
 
 const char *ngx_http_mark_pass_reason(ngx_uint_t reason);
 

@@ -261,8 +261,9 @@ static u_char *
 ngx_http_mark_prometheus_seconds(u_char *p, const char *name,
     ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_sec_histogram_t *h)
 {
-    u_char             full[64], le[NGX_INT_T_LEN + 8];
-    ngx_uint_t         i, usec;
+    u_char             full[64];
+    ngx_uint_t         i;
+    const char        *le;
     ngx_atomic_uint_t  count;
 
     count = 0;
@@ -272,17 +273,10 @@ ngx_http_mark_prometheus_seconds(u_char *p, const char *name,
     for (i = 0; i < NGX_HTTP_MARK_SEC_BUCKETS; i++) {
         count += h->buckets[i];
 
-        if (i < NGX_HTTP_MARK_SEC_BUCKETS - 1) {
-            usec = ngx_http_mark_usec_bounds[i];
-            *ngx_sprintf(le, "%ui.%06ui", usec / 1000000, usec % 1000000)
-                = '\0';
+        le = (i < NGX_HTTP_MARK_SEC_BUCKETS - 1)
+             ? ngx_http_mark_sec_bounds[i].seconds : "+Inf";
 
-        } else {
-            (void) ngx_cpystrn(le, (u_char *) "+Inf", sizeof(le));
-        }
-
-        p = ngx_http_mark_prometheus_line(p, (char *) full, mlcf, "le",
-                                          (char *) le);
+        p = ngx_http_mark_prometheus_line(p, (char *) full, mlcf, "le", le);
         p = ngx_sprintf(p, "%uA\n", count);
     }
 

@@ -267,9 +267,8 @@ ngx_http_mark_status_seconds(u_char *p, const char *name,
         count += h->buckets[i];
 
         if (i < NGX_HTTP_MARK_SEC_BUCKETS - 1) {
-            p = ngx_sprintf(p, "\"%ui.%06ui\": %uA, ",
-                            ngx_http_mark_usec_bounds[i] / 1000000,
-                            ngx_http_mark_usec_bounds[i] % 1000000, count);
+            p = ngx_sprintf(p, "\"%s\": %uA, ",
+                            ngx_http_mark_sec_bounds[i].seconds, count);
         }
     }
 
