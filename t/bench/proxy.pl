@@ -1,0 +1,149 @@
+#!/usr/bin/perl
+
+# What batching costs and saves nginx itself, against a backend that does next
+# to nothing: requests/s, latency, and CPU microseconds a request of the
+# worker, for plain proxy_pass with keepalive and for a batched location of
+# the same nginx, in turns, at several numbers of concurrent clients.
+#
+#   ./run bench proxy [--repeats N] [--seconds S] [--concurrency 1,8,64,256]
+#
+# Medians go to stdout, all runs to build/bench/proxy.json.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+
+use Getopt::Long;
+use Mark::Bench qw(median table write_json);
+
+my ($repeats, $seconds, $concurrency) = (5, 3, '1,8,64,256');
+
+GetOptions('repeats=i' => \$repeats, 'seconds=f' => \$seconds,
+           'concurrency=s' => \$concurrency) && !@ARGV
+    or die "usage: proxy.pl [--repeats N] [--seconds S] "
+           . "[--concurrency N,...]\n";
+
+my $bench = Mark::Bench->new;
+
+my $server = $bench->server($bench->port('echo'), '--model', 'echo');
+
+my $worker = $bench->nginx(<<'EOC');
+    upstream echo { server 127.0.0.1:%%PORT_echo%%; keepalive 256; }
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    server {
+        listen 127.0.0.1:%%PORT_nginx%%;
+        location /plain/ { proxy_pass http://echo/; }
+        location /batched/ { mark_batch v1; proxy_pass http://echo/; }
+        location = /mark_status { mark_status; }
+    }
+EOC
+
+my $port = $bench->port('nginx');
+my %runs;
+my $wrong = 0;
+
+my %uri = map { $_ => "http://127.0.0.1:$port/$_/v1/models/echo:predict" }
+    qw(plain batched);
+
+# nginx and the backend must have been busy once before anything counts
+
+run($_, 8, 0.5) for qw(plain batched);
+%runs = ();
+
+for my $c (split /,/, $concurrency) {
+    for my $n (1 .. $repeats) {
+        for my $way ($n % 2 ? qw(plain batched) : qw(batched plain)) {
+            run($way, $c, $seconds);
+        }
+    }
+}
+
+report();
+exit($wrong ? 1 : 0);
+
+
+sub run {
+    my ($way, $c, $time) = @_;
+
+    my $before = rows();
+
+    my $r = $bench->load([
+        '--concurrency', $c, '--duration', $time, '--timeout', 10,
+        '--body', '{"instances": [[%u, 2.0, 5.0]]}',
+        '--expect', '{"predictions": [[%u, 2.0, 5.0]]}',
+        $uri{$way},
+    ], nginx => [ $worker ], server => [ $server ]);
+
+    my $after = rows();
+    my $batches = $after->{batches} - $before->{batches};
+    my $n = $r->{completed} || 1;
+
+    $wrong++, print STDERR $r->{said} if $r->{status} != 0;
+
+    my $run = {
+        requests => $r->{completed},
+        rate => $r->{throughput},
+        p50_ms => $r->{latency}{p50}, p99_ms => $r->{latency}{p99},
+        nginx_us => 1e6 * $r->{cpu}{nginx} / $n,
+        server_us => 1e6 * $r->{cpu}{server} / $n,
+        rows_a_batch => $batches
+            ? ($after->{rows} - $before->{rows}) / $batches : 1,
+    };
+
+    push @{$runs{$c}{$way}}, $run;
+
+    printf STDERR "  c=%-4d %-8s %8.0f req/s  p50 %7.3f ms  p99 %7.3f ms  "
+        . "nginx %6.2f us/req\n", $c, $way, @$run{qw(rate p50_ms p99_ms
+        nginx_us)};
+}
+
+
+sub rows {
+    my $l = $bench->status($port)->{locations}[0];
+
+    return { rows => $l->{rows}, batches => $l->{batches} };
+}
+
+
+sub report {
+    my @rows = ([ 'clients', 'way', 'req/s', 'p50 ms', 'p99 ms',
+                  'nginx us/req', 'server us/req', 'rows a batch' ]);
+    my %out;
+
+    for my $c (sort { $a <=> $b } keys %runs) {
+        my %m;
+
+        for my $way (qw(plain batched)) {
+            my @r = @{$runs{$c}{$way}};
+            $m{$way} = { map { my $k = $_;
+                               $k => median(map { $_->{$k} } @r) }
+                         keys %{$r[0]} };
+
+            push @rows, [ $c, $way, map { sprintf $_->[0], $m{$way}{$_->[1]} }
+                [ '%.0f', 'rate' ], [ '%.3f', 'p50_ms' ],
+                [ '%.3f', 'p99_ms' ], [ '%.2f', 'nginx_us' ],
+                [ '%.2f', 'server_us' ], [ '%.1f', 'rows_a_batch' ] ];
+        }
+
+        my %ratio = map {
+            $_ => $m{plain}{$_} ? $m{batched}{$_} / $m{plain}{$_} : undef
+        } qw(rate p50_ms p99_ms nginx_us server_us);
+
+        push @rows, [ $c, 'ratio', map { sprintf '%.2f', $ratio{$_} || 0 }
+            qw(rate p50_ms p99_ms nginx_us server_us) ];
+        $rows[-1][7] = '';
+
+        $out{$c} = { runs => $runs{$c}, median => \%m, ratio => \%ratio };
+    }
+
+    print "\nMedians of $repeats runs of $seconds s each, in turns; ratio is "
+        . "batched to plain.\n\n";
+    table(@rows);
+
+    write_json("$Mark::Bench::top/build/bench/proxy.json", {
+        repeats => $repeats, seconds => $seconds, clients => \%out,
+    });
+}

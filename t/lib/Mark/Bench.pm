@@ -1,0 +1,376 @@
+package Mark::Bench;
+
+# What the demo and the benchmarks share: starts nginx and mark-server in a
+# directory of their own, runs mark-load against them, and reads what the
+# processes cost.  Core Perl only.
+
+use warnings;
+use strict;
+
+use Cwd ();
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
+use File::Temp ();
+use IO::Socket::INET;
+use JSON::PP ();
+use POSIX ();
+use Time::HiRes qw(time sleep);
+
+use Exporter 'import';
+
+our @EXPORT_OK = qw(median table write_json free_port http_get slurp);
+
+our $top = Cwd::abs_path(dirname(__FILE__) . '/../../..');
+
+my $ticks = POSIX::sysconf(POSIX::_SC_CLK_TCK()) || 100;
+my @living;
+
+
+# Options: keep (leave everything running at the end)
+
+sub new {
+    my ($class, %o) = @_;
+
+    my $b = bless {
+        dir => File::Temp::tempdir('mark-bench-XXXXXX', TMPDIR => 1,
+                                   CLEANUP => !$o{keep}),
+        ports => {}, children => [], owner => $$, %o,
+    }, $class;
+
+    # nginx's workers write below it, whoever they are
+    chmod 0755, $b->{dir};
+
+    push @living, $b;
+
+    $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+
+    return $b;
+}
+
+
+sub dir { $_[0]{dir} }
+
+sub port { $_[0]{ports}{$_[1]} ||= free_port() }
+
+
+sub free_port {
+    my $s = IO::Socket::INET->new(Proto => 'tcp', LocalAddr => '127.0.0.1',
+                                  Listen => 1) or die "no free port: $!\n";
+
+    return $s->sockport;
+}
+
+
+# Starts mark-server with these options; returns its pid.
+
+sub server {
+    my ($b, $port, @options) = @_;
+
+    my $log = "$b->{dir}/server-$port.log";
+    my $pid = fork;
+    die "cannot fork: $!\n" unless defined $pid;
+
+    if ($pid == 0) {
+        open STDOUT, '>', $log or die "$log: $!\n";
+        open STDERR, '>&', \*STDOUT;
+        POSIX::setsid();
+        exec "$top/build/mark-server", '--listen', "127.0.0.1:$port", @options;
+        die "mark-server: $!\n";
+    }
+
+    push @{$b->{children}}, $pid;
+
+    my $end = time + 120;
+
+    until (slurp($log) =~ /listening on/) {
+        die "mark-server did not start:\n", slurp($log)
+            if waitpid($pid, POSIX::WNOHANG()) == $pid || time > $end;
+        sleep 0.05;
+    }
+
+    $b->{server_log} = $log;
+
+    return $pid;
+}
+
+
+# Starts nginx with this http block; returns the pid of its (first) worker.
+# Options: workers, events, main (more lines).
+
+sub nginx {
+    my ($b, $http, %o) = @_;
+
+    my $dir = $b->{dir};
+    my $workers = $o{workers} || 1;
+    my $user = $> == 0 ? "user root;\n" : '';
+    my $main = $o{main} || '';
+
+    $http =~ s/%%PORT_(\w+)%%/$b->port($1)/ge;
+
+    open my $f, '>', "$dir/nginx.conf" or die "$dir/nginx.conf: $!\n";
+    print $f <<EOC;
+load_module $top/build/ngx_http_mark_module.so;
+${user}worker_processes $workers;
+daemon off;
+pid $dir/nginx.pid;
+error_log $dir/error.log warn;
+$main
+events { worker_connections 8192; }
+http {
+    access_log off;
+    keepalive_requests 100000000;
+    client_body_temp_path $dir/body;
+    proxy_temp_path $dir/proxy;
+    fastcgi_temp_path $dir/fastcgi;
+    uwsgi_temp_path $dir/uwsgi;
+    scgi_temp_path $dir/scgi;
+$http
+}
+EOC
+    close $f;
+
+    my $binary = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
+    my $pid = fork;
+    die "cannot fork: $!\n" unless defined $pid;
+
+    if ($pid == 0) {
+        open STDOUT, '>', "$dir/nginx.out" or die "$dir/nginx.out: $!\n";
+        open STDERR, '>&', \*STDOUT;
+        POSIX::setsid();
+        exec $binary, '-p', $dir, '-c', "$dir/nginx.conf",
+            '-e', "$dir/error.log";
+        die "$binary: $!\n";
+    }
+
+    push @{$b->{children}}, $pid;
+    $b->{nginx} = $pid;
+
+    my $end = time + 20;
+    my @w;
+
+    until ((@w = $b->workers) == $workers) {
+        die "nginx did not start:\n", slurp("$dir/nginx.out"),
+            slurp("$dir/error.log")
+            if waitpid($pid, POSIX::WNOHANG()) == $pid || time > $end;
+        sleep 0.05;
+    }
+
+    return $w[0];
+}
+
+
+sub workers {
+    my ($self) = @_;
+
+    my $pid = $self->{nginx};
+
+    open my $f, '<', "/proc/$pid/task/$pid/children" or return ();
+    my $line = <$f> || '';
+
+    # a child is a worker when it has said so in its title
+
+            grep { slurp("/proc/$_/cmdline") =~ /worker process/ }
+        split ' ', $line;
+}
+
+
+# CPU seconds, user and system, of these processes.
+
+sub cpu {
+    my ($b, @pids) = @_;
+
+    my $sum = 0;
+
+    for my $pid (@pids) {
+        my $stat = slurp("/proc/$pid/stat");
+        $stat =~ s/^.*\) // or next;
+        my @f = split ' ', $stat;
+        $sum += $f[11] + $f[12];
+    }
+
+    return $sum / $ticks;
+}
+
+
+sub resident {
+    my ($b, $pid) = @_;
+
+    return slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m ? $1 : 0;
+}
+
+
+# Runs mark-load and returns its report, and beside it {status}: how it left,
+# and {cpu}: what the named processes spent meanwhile,
+#
+#     $b->load(\@options, nginx => [ $worker ], server => [ $pid ])
+#
+# With progress => sub { my ($line) = @_; ... } its live lines are passed on.
+
+sub load {
+    my ($b, $options, %o) = @_;
+
+    my $progress = delete $o{progress};
+    my $report = "$b->{dir}/load.json";
+    unlink $report;
+
+    my %before = map { $_ => $b->cpu(@{$o{$_}}) } keys %o;
+
+    pipe my $r, my $w or die "pipe: $!\n";
+    my $pid = fork;
+    die "cannot fork: $!\n" unless defined $pid;
+
+    if ($pid == 0) {
+        close $r;
+        open STDERR, '>&', $w;
+        open STDOUT, '>', '/dev/null';
+        exec "$top/build/mark-load", '--json', $report,
+            $progress ? '--progress' : (), @$options;
+        die "mark-load: $!\n";
+    }
+
+    close $w;
+    my $said = '';
+
+    while (my $line = <$r>) {
+        if ($progress && $line =~ /^\s*t\b|^\s*\d/) {
+            chomp $line;
+            $progress->($line);
+            next;
+        }
+        $said .= $line;
+    }
+
+    waitpid $pid, 0;
+    my $status = $? >> 8;
+    my %after = map { $_ => $b->cpu(@{$o{$_}}) } keys %o;
+
+    die "mark-load @$options: status $status\n$said"
+        if $? & 127 || $status > 2 || !-s $report;
+
+    my $result = JSON::PP->new->decode(slurp($report));
+
+    $result->{status} = $status;
+    $result->{said} = $said;
+    $result->{cpu} = { map { $_ => $after{$_} - $before{$_} } keys %o };
+
+    return $result;
+}
+
+
+sub http_get {
+    my ($port, $uri) = @_;
+
+    my $s = IO::Socket::INET->new(Proto => 'tcp', PeerAddr => '127.0.0.1',
+                                  PeerPort => $port) or return;
+
+    print $s "GET $uri HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    local $/;
+    my $in = <$s>;
+
+    return unless defined $in && $in =~ /\AHTTP\/1\.\d 200.*?\r\n\r\n(.*)\z/s;
+    return $1;
+}
+
+
+sub status {
+    my ($b, $port, $uri) = @_;
+
+    my $text = http_get($port, $uri || '/mark_status');
+
+    return defined $text ? JSON::PP->new->decode($text) : undef;
+}
+
+
+sub slurp {
+    my ($path) = @_;
+
+    open my $f, '<', $path or return '';
+    local $/;
+    my $text = <$f>;
+
+    return defined $text ? $text : '';
+}
+
+
+sub median {
+    my @v = sort { $a <=> $b } @_;
+
+    return undef unless @v;
+    return @v % 2 ? $v[$#v / 2] : ($v[@v / 2 - 1] + $v[@v / 2]) / 2;
+}
+
+
+# Prints rows of cells, the first row as a heading; numbers to the right.
+
+sub table {
+    my (@rows) = @_;
+
+    my @width;
+
+    for my $row (@rows) {
+        for my $i (0 .. $#$row) {
+            my $n = length $row->[$i];
+            $width[$i] = $n if !defined $width[$i] || $n > $width[$i];
+        }
+    }
+
+    for my $row (@rows) {
+        my @cells = map {
+            sprintf $_ == 0 ? '%-*s' : '%*s', $width[$_], $row->[$_]
+        } 0 .. $#$row;
+
+        (my $line = '  ' . join '   ', @cells) =~ s/ +$//;
+        print "$line\n";
+        print '  ', '-' x (length(join '   ', map { ' ' x $_ } @width)), "\n"
+            if $row == $rows[0];
+    }
+}
+
+
+sub write_json {
+    my ($path, $data) = @_;
+
+    make_path(dirname($path));
+    open my $f, '>', $path or die "$path: $!\n";
+    print $f JSON::PP->new->canonical->pretty->encode($data);
+    close $f;
+}
+
+
+# Ends what was started, in the order nginx, servers.
+
+sub stop {
+    my ($b) = @_;
+
+    return if $b->{keep} || $$ != $b->{owner};
+
+    my @children = reverse @{$b->{children}};
+    @{$b->{children}} = ();
+
+    for my $pid (@children) {
+        kill $pid == ($b->{nginx} || 0) ? 'QUIT' : 'TERM', $pid;
+
+        my $end = time + 10;
+        my $gone;
+
+        until ($gone = waitpid($pid, POSIX::WNOHANG())) {
+            last if time > $end;
+            sleep 0.05;
+        }
+
+        next if $gone;
+
+        kill 'KILL', $pid;
+        waitpid $pid, 0;
+    }
+}
+
+
+END {
+    my $status = $?;
+    $_->stop for @living;
+    $? = $status;
+}
+
+
+1;
