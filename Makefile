@@ -70,7 +70,9 @@ $(BUILD)/mark-server: $(SERVER_OBJS) $(TORCH_OBJS) $(LIBMARK)
 $(BUILD)/mark-load: $(LOAD_OBJS) $(LIBMARK)
 	$(CC) $(EXTRA) -o $@ $^ -levent_core -lnghttp2 -lm
 
-$(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(LIBMARK)
+# Some include a file of mark-server.
+
+$(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(LIBMARK) $(SERVER_SRCS) $(HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -It/unit -o $@ $< $(LIBMARK) -lm
 
