@@ -27,6 +27,7 @@ LIBMARK     = $(BUILD)/libmark.a
 SERVER_SRCS = $(sort $(wildcard src/server/*.c))
 SERVER_OBJS = $(SERVER_SRCS:%.c=$(BUILD)/obj/%.o)
 TORCH_OBJS  = $(BUILD)/obj/src/torch/torch_shim.o
+SERVER_LIBS = -ltorch -ltorch_cpu -lc10 -lmicrohttpd -lz -lpthread -lm
 LOAD_SRCS   = $(sort $(wildcard src/load/*.c))
 LOAD_OBJS   = $(LOAD_SRCS:%.c=$(BUILD)/obj/%.o)
 MODULE_SRCS = config ngx_http_mark_module.c $(wildcard src/*/ngx_http_mark_*.c)
@@ -65,14 +66,16 @@ $(BUILD)/obj/%.o: %.cc $(HEADERS) Makefile
 	$(CXX) $(CXXFLAGS) -c -o $@ $<
 
 $(BUILD)/mark-server: $(SERVER_OBJS) $(TORCH_OBJS) $(LIBMARK)
-	$(CXX) $(EXTRA) -o $@ $^ -ltorch -ltorch_cpu -lc10 -lmicrohttpd -lz -lpthread -lm
+	$(CXX) $(EXTRA) -o $@ $^ $(SERVER_LIBS)
 
 $(BUILD)/mark-load: $(LOAD_OBJS) $(LIBMARK)
 	$(CC) $(EXTRA) -o $@ $^ -levent_core -lnghttp2 -lm
 
 # Some include a file of mark-server.
 
-$(BUILD)/unit/%: t/unit/%.c t/unit/tap.h $(LIBMARK) $(SERVER_SRCS) $(HEADERS)
+UNIT_DEPS   = t/unit/tap.h $(LIBMARK) $(SERVER_SRCS) $(HEADERS)
+
+$(BUILD)/unit/%: t/unit/%.c $(UNIT_DEPS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -It/unit -o $@ $< $(LIBMARK) -lm
 

@@ -25,9 +25,9 @@ my $dir = tempdir('mark-server-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $json = JSON::PP->new->allow_nonref;
 
 END {
-	my $status = $?;
-	kill 'KILL', $_ for keys %pids;
-	$? = $status;
+        my $status = $?;
+        kill 'KILL', $_ for keys %pids;
+        $? = $status;
 }
 
 ###############################################################################
@@ -37,12 +37,12 @@ END {
 like(run('--version'), qr/^0 mark-server 0\.1\.0\n$/, 'version');
 like(run('--help'), qr/^0 Usage: mark-server /, 'help');
 like(run('--what'), qr/^2 .*unknown option "--what"\n\nUsage:/s,
-	'unknown option');
+        'unknown option');
 like(run('--load'), qr/^2 .*option --load wants a value/, 'no value');
 like(run('--load', 'x'), qr/^2 .*NAME=FILE is wanted/, 'load without a file');
 like(run('--model', 'x'), qr/^2 .*no built-in model "x"/, 'unknown model');
 like(run('--model', 'echo', '--load', 'echo=x'),
-	qr/^2 .*model "echo" is given twice/, 'duplicate model');
+        qr/^2 .*model "echo" is given twice/, 'duplicate model');
 like(run('--threads', '0'), qr/^2 .*bad value "0" of --threads/, 'threads');
 like(run('--max-body', '1x'), qr/^2 .*a size such as/, 'size');
 like(run('--listen', 'nowhere'), qr/^2 .*ADDR:PORT is wanted/, 'address');
@@ -50,35 +50,36 @@ like(run('--listen', 'nowhere'), qr/^2 .*ADDR:PORT is wanted/, 'address');
 write_file("$dir/rubbish.pt", "rubbish\n" x 100);
 
 like(run('--load', "r=$dir/rubbish.pt"),
-	qr/^1 mark-server: cannot load model "r" from "\S+rubbish.pt": \S.*\n$/,
-	'rubbish for a model');
+        qr/^1 mark-server: cannot load model "r" from "\S+rubbish.pt": \S.*\n$/,
+        'rubbish for a model');
 like(run('--load', "r=$dir/none.pt"),
-	qr/^1 mark-server: cannot load model "r" from "\S+none.pt": \S.*\n$/,
-	'no file for a model');
+        qr/^1 mark-server: cannot load model "r" from "\S+none.pt": \S.*\n$/,
+        'no file for a model');
 
 # training and its cache
 
 my $s = start('--cache', "$dir/cache/new", '--max-body', '1m',
-	'--model', 'digits', '--model', 'wide', '--model', 'echo');
+        '--model', 'digits', '--model', 'wide', '--model', 'echo');
 
-like($s->{out}, qr/digits: accuracy 0\.9[6-9]\d on 359 held-out images \(trained in [\d.]+ s\)/,
-	'digits trained');
+like($s->{out}, qr/digits:\ accuracy\ 0\.9[6-9]\d\ on\ 359\ held-out\ images
+                   \ \(trained\ in\ [\d.]+\ s\)/x,
+        'digits trained');
 ok(-s "$dir/cache/new/digits.pt", 'digits cached');
 
 like(run('--listen', $s->{addr}), qr/^1 .*cannot listen on .* in use/,
-	'address in use');
+        'address in use');
 
 # what is not a prediction
 
 is(status(get($s, '/healthz')), 200, 'health');
 is(body(get($s, '/v1/models/digits')),
-	'{"model_version_status":[{"version":"1","state":"AVAILABLE",'
-	. '"status":{"error_code":"OK","error_message":""}}]}' . "\n",
-	'model status');
+        '{"model_version_status":[{"version":"1","state":"AVAILABLE",'
+        . '"status":{"error_code":"OK","error_message":""}}]}' . "\n",
+        'model status');
 is(status(get($s, '/v1/models/digits/versions/1')), 200, 'version status');
 is(decode(get($s, '/v1/models/digits/metadata'))->{metadata}{signature_def}
-	{signature_def}{serving_default}{inputs}{input}{tensor_shape}{dim}[1]
-	{size}, 64, 'metadata');
+        {signature_def}{serving_default}{inputs}{input}{tensor_shape}{dim}[1]
+        {size}, 64, 'metadata');
 
 # errors
 
@@ -100,20 +101,20 @@ error_like('digits', '{}', '"instances" is missing');
 error_like('digits', '{"inputs": [[1]]}', 'columnar "inputs"');
 error_like('digits', '{"instances": []}', 'must not have empty arrays');
 error_like('digits', '{"instances": [1, 2]}',
-	'model "digits" takes rows of shape [64], not []');
+        'model "digits" takes rows of shape [64], not []');
 error_like('digits', '{"instances": [[1, 2]]}',
-	'model "digits" takes rows of shape [64], not [2]');
+        'model "digits" takes rows of shape [64], not [2]');
 error_like('digits', '{"instances": [[1, 2], [3]]}',
-	'must have rows of one shape');
+        'must have rows of one shape');
 error_like('digits', '{"instances": [{"b64": "AA=="}]}',
-	'must be an array of numbers');
+        'must be an array of numbers');
 error_like('digits', '{"instances": [[1e40]]}', 'float32 does not hold');
 
 is(failed(post($s, 'digits', ' ' x (1024 * 1024 + 1))), 413, 'too large');
 is(failed(http($s, join('', "POST /v1/models/echo:predict HTTP/1.1\r\n",
-	"Host: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
-	(sprintf("%x\r\n", 100000) . ' ' x 100000 . "\r\n") x 11,
-	"0\r\n\r\n"))), 413, 'too large in chunks');
+        "Host: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        (sprintf("%x\r\n", 100000) . ' ' x 100000 . "\r\n") x 11,
+        "0\r\n\r\n"))), 413, 'too large in chunks');
 
 # digits
 
@@ -121,10 +122,10 @@ my (@rows, @labels, $n);
 gunzip('src/server/digits.csv.gz' => \my $csv) or die;
 
 for my $line (split /\n/, $csv) {
-	next if $n++ % 5 != 4;
-	my @v = split /,/, $line;
-	push @labels, pop @v;
-	push @rows, '[' . join(',', @v) . ']';
+        next if $n++ % 5 != 4;
+        my @v = split /,/, $line;
+        push @labels, pop @v;
+        push @rows, '[' . join(',', @v) . ']';
 }
 
 my $p = decode(post($s, 'digits', instances(@rows)))->{predictions};
@@ -137,19 +138,19 @@ is(scalar(grep { abs(sum(@$_) - 1) > 1e-5 } @$p), 0, 'probabilities');
 same_in_batches('digits', @rows[0 .. 63]);
 
 is(body(post($s, 'digits', '{"signature_name":"serving_default",'
-	. "\"instances\" : [ $rows[0] ] }")),
-	body(post($s, 'digits', instances($rows[0]))), 'signature name');
+        . "\"instances\" : [ $rows[0] ] }")),
+        body(post($s, 'digits', instances($rows[0]))), 'signature name');
 is(body(post($s, 'digits', instances($rows[0]), '/versions/1:predict')),
-	body(post($s, 'digits', instances($rows[0]))), 'version');
+        body(post($s, 'digits', instances($rows[0]))), 'version');
 
 like(body(post($s, 'digits', instances('[NaN' . ',0' x 63 . ']'))),
-	qr/^\{"predictions": \[\[NaN(,NaN){9}\]\]\}$/, 'NaN in, NaN out');
+        qr/^\{"predictions": \[\[NaN(,NaN){9}\]\]\}$/, 'NaN in, NaN out');
 
 # wide
 
 srand(1);
 my @wide = map { '[' . join(',', map { sprintf '%.4f', rand(2) - 1 } 1 .. 1024)
-	. ']' } 1 .. 33;
+        . ']' } 1 .. 33;
 
 $p = decode(post($s, 'wide', instances($wide[0])))->{predictions};
 is(scalar @{$p->[0]}, 1000, 'wide answers');
@@ -162,30 +163,30 @@ same_in_batches('wide', @wide);
 # echo
 
 for my $text ('[1, 2.50,3e0]', '[ "a\u00e9\"]", {"b": [1,{}]} ,null,true]',
-	'[]', '[-0.0,NaN,-Infinity]', '["' . 'x' x 300000 . '"]')
+        '[]', '[-0.0,NaN,-Infinity]', '["' . 'x' x 300000 . '"]')
 {
-	is(body(post($s, 'echo', "{\"instances\":$text}")),
-		"{\"predictions\": $text}",
-		'echo ' . substr($text, 0, 50));
+        is(body(post($s, 'echo', "{\"instances\":$text}")),
+                "{\"predictions\": $text}",
+                'echo ' . substr($text, 0, 50));
 }
 
 is(body(post($s, 'echo', '{"signature_name": "s", "instances": [7] , "x": 1}')),
-	'{"predictions": [7]}', 'echo drops the rest');
+        '{"predictions": [7]}', 'echo drops the rest');
 error_like('echo', '{"instances": 1}', 'must be an array');
 
 # connections
 
 my $c = connection($s);
 is(body(talk($c, request('echo', instances($_)))), "{\"predictions\": [$_]}",
-	"keep-alive $_") for 1 .. 3;
+        "keep-alive $_") for 1 .. 3;
 
 is(failed(talk($c, request('echo', ' ' x 1100000))), 413,
-	'too large, with keep-alive');
+        'too large, with keep-alive');
 is(body(talk($c, request('echo', instances(4)))), '{"predictions": [4]}',
-	'and the connection lives');
+        'and the connection lives');
 
 print $c map { request($_ % 2 ? 'echo' : 'digits', instances($rows[$_])) }
-	0 .. 19;
+        0 .. 19;
 my @got = map { body(answer($c)) } 0 .. 19;
 is(scalar(grep { /^\{"predictions": \[\[/ } @got), 20, 'pipelined');
 is($got[19], "{\"predictions\": [$rows[19]]}", 'the last of them');
@@ -194,19 +195,19 @@ my @c = map { connection($s) } 1 .. 300;
 print { $c[$_] } request('digits', instances($rows[$_])) for 0 .. 299;
 @got = map { body(answer($c[$_])) } 0 .. 299;
 is(scalar(grep { $got[$_] eq body(post($s, 'digits', instances($rows[$_]))) }
-	(0, 1, 42, 298, 299)), 5, 'many connections, each its own answer');
+        (0, 1, 42, 298, 299)), 5, 'many connections, each its own answer');
 is(scalar(grep { /^\{"predictions"/ } @got), 300, 'all of them answered');
 
 # clients that go away: in the head, in the body, while the model runs
 
 for my $text ("POST /v1/models/wide:pre",
-	substr(request('wide', instances($wide[0])), 0, 3000),
-	(request('wide', instances(@wide[0 .. 15]))) x 20)
+        substr(request('wide', instances($wide[0])), 0, 3000),
+        (request('wide', instances(@wide[0 .. 15]))) x 20)
 {
-	$c = connection($s);
-	print $c $text;
-	sleep 0.05 if length $text < 5000;
-	close $c;
+        $c = connection($s);
+        print $c $text;
+        sleep 0.05 if length $text < 5000;
+        close $c;
 }
 
 is(status(post($s, 'wide', instances($wide[0]))), 200, 'clients gone');
@@ -217,12 +218,12 @@ is(stop($s), 0, 'terminated');
 # a loaded model is the same model, from the cache or by its file
 
 $s = start('--cache', "$dir/cache/new", '--model', 'digits',
-	'--load', "mine=$dir/cache/new/digits.pt");
+        '--load', "mine=$dir/cache/new/digits.pt");
 
 like($s->{out}, qr/digits: accuracy 0\.9[6-9]\d on 359 .* \(loaded\)/,
-	'digits loaded');
+        'digits loaded');
 is(body(post($s, $_, instances($rows[299]))), $got[299], "$_ answers")
-	for qw/ digits mine /;
+        for qw/ digits mine /;
 error_like('mine', '{"instances": [[1, 2]]}', 'rows of shape [64], not [2]');
 
 is(stop($s), 0, 'terminated again');
@@ -235,7 +236,7 @@ $s = start('--cache', "$dir/cache/new", '--model', 'digits');
 
 like($s->{out}, qr/digits: accuracy .* \(trained/, 'rubbish in the cache');
 is(body(post($s, 'digits', instances($rows[299]))), $got[299],
-	'trained to the same model');
+        'trained to the same model');
 cmp_ok(-s "$dir/cache/new/digits.pt", '>', 10000, 'cached again');
 
 stop($s);
@@ -244,11 +245,11 @@ stop($s);
 # flight: they are answered
 
 $s = start('--model', 'echo', '--echo-delay', '100',
-	'--echo-row-delay', '10000');
+        '--echo-row-delay', '10000');
 
 my $t = time();
 is(body(post($s, 'echo', instances(1 .. 5))), '{"predictions": [1,2,3,4,5]}',
-	'delayed echo');
+        'delayed echo');
 $t = time() - $t;
 ok($t >= 0.149 && $t < 0.3, "five rows took 150 ms: $t");
 
@@ -261,9 +262,9 @@ sleep 0.15;
 kill 'TERM', $s->{pid};
 
 for (0 .. 3) {
-	my $r = answer($c[$_]);
-	is(body($r), "{\"predictions\": [$_]}", "answered in flight $_");
-	like($r, qr/\r\nConnection: close\r\n/i, 'and closed') if $_;
+        my $r = answer($c[$_]);
+        is(body($r), "{\"predictions\": [$_]}", "answered in flight $_");
+        like($r, qr/\r\nConnection: close\r\n/i, 'and closed') if $_;
 }
 
 $t = time() - $t;
@@ -287,205 +288,206 @@ done_testing();
 ###############################################################################
 
 sub write_file {
-	my ($name, $text) = @_;
+        my ($name, $text) = @_;
 
-	open my $f, '>', $name or die "$name: $!";
-	print $f $text;
-	close $f;
+        open my $f, '>', $name or die "$name: $!";
+        print $f $text;
+        close $f;
 }
 
 # the exit status and all output of a run that ends by itself
 
 sub run {
-	my $out = do {
-		my $pid = open(my $f, '-|') // die $!;
+        my $out = do {
+                my $pid = open(my $f, '-|') // die $!;
 
-		if ($pid == 0) {
-			open STDERR, '>&', \*STDOUT;
-			exec $bin, '--listen', '127.0.0.1:0', @_;
-			die "$bin: $!";
-		}
+                if ($pid == 0) {
+                        open STDERR, '>&', \*STDOUT;
+                        exec $bin, '--listen', '127.0.0.1:0', @_;
+                        die "$bin: $!";
+                }
 
-		local $/;
-		my $text = <$f>;
-		close $f;
-		$text;
-	};
+                local $/;
+                my $text = <$f>;
+                close $f;
+                $text;
+        };
 
-	return ($? >> 8) . " $out";
+        return ($? >> 8) . " $out";
 }
 
 sub start {
-	my $s = { out => '' };
+        my $s = { out => '' };
 
-	my $pid = open(my $f, '-|') // die $!;
+        my $pid = open(my $f, '-|') // die $!;
 
-	if ($pid == 0) {
-		exec $bin, '--listen', '127.0.0.1:0', @_;
-		die "$bin: $!";
-	}
+        if ($pid == 0) {
+                exec $bin, '--listen', '127.0.0.1:0', @_;
+                die "$bin: $!";
+        }
 
-	$pids{$pid} = 1;
-	@$s{qw/ pid f /} = ($pid, $f);
+        $pids{$pid} = 1;
+        @$s{qw/ pid f /} = ($pid, $f);
 
-	while (my $line = <$f>) {
-		$s->{out} .= $line;
+        while (my $line = <$f>) {
+                $s->{out} .= $line;
 
-		if ($line =~ /listening on (\S+)/) {
-			$s->{addr} = $1;
-			return $s;
-		}
-	}
+                if ($line =~ /listening on (\S+)/) {
+                        $s->{addr} = $1;
+                        return $s;
+                }
+        }
 
-	die "$bin does not start: $s->{out}";
+        die "$bin does not start: $s->{out}";
 }
 
 sub stop {
-	my ($s) = @_;
+        my ($s) = @_;
 
-	kill 'TERM', $s->{pid};
-	return wait_exit($s);
+        kill 'TERM', $s->{pid};
+        return wait_exit($s);
 }
 
 sub wait_exit {
-	my ($s) = @_;
+        my ($s) = @_;
 
-	for (1 .. 1000) {
-		if (waitpid($s->{pid}, WNOHANG) == $s->{pid}) {
-			delete $pids{$s->{pid}};
-			return $? & 127 ? "signal $?" : $? >> 8;
-		}
+        for (1 .. 1000) {
+                if (waitpid($s->{pid}, WNOHANG) == $s->{pid}) {
+                        delete $pids{$s->{pid}};
+                        return $? & 127 ? "signal $?" : $? >> 8;
+                }
 
-		sleep 0.01;
-	}
+                sleep 0.01;
+        }
 
-	kill 'KILL', $s->{pid};
-	return 'does not exit';
+        kill 'KILL', $s->{pid};
+        return 'does not exit';
 }
 
 sub connection {
-	my ($s) = @_;
+        my ($s) = @_;
 
-	my $c = IO::Socket::INET->new(PeerAddr => $s->{addr}, Timeout => 5)
-		or die "cannot connect: $!";
-	$c->autoflush(1);
-	return $c;
+        my $c = IO::Socket::INET->new(PeerAddr => $s->{addr}, Timeout => 5)
+                or die "cannot connect: $!";
+        $c->autoflush(1);
+        return $c;
 }
 
 # one answer, by its length
 
 sub answer {
-	my ($c) = @_;
-	my ($text, $want) = ('');
+        my ($c) = @_;
+        my ($text, $want) = ('');
 
-	while (!defined $want || length($text) < $want) {
-		last unless IO::Select->new($c)->can_read(20);
+        while (!defined $want || length($text) < $want) {
+                last unless IO::Select->new($c)->can_read(20);
 
-		# not beyond this answer: the next one may have come with it
-		my $n = defined $want ? $want - length($text) : 1;
-		last unless $c->sysread($text, $n, length $text);
+                # not beyond this answer: the next one may have come with it
+                my $n = defined $want ? $want - length($text) : 1;
+                last unless $c->sysread($text, $n, length $text);
 
-		if (!defined $want && $text =~ /\r\n\r\n$/) {
-			$text =~ /\r\nContent-Length: (\d+)/i or last;
-			$want = length($text) + $1;
-		}
-	}
+                if (!defined $want && $text =~ /\r\n\r\n$/) {
+                        $text =~ /\r\nContent-Length: (\d+)/i or last;
+                        $want = length($text) + $1;
+                }
+        }
 
-	return $text;
+        return $text;
 }
 
 sub talk {
-	my ($c, $text) = @_;
+        my ($c, $text) = @_;
 
-	print $c $text;
-	return answer($c);
+        print $c $text;
+        return answer($c);
 }
 
 sub http {
-	my ($s, $text) = @_;
+        my ($s, $text) = @_;
 
-	return talk(connection($s), $text);
+        return talk(connection($s), $text);
 }
 
 sub get {
-	my ($s, $uri) = @_;
+        my ($s, $uri) = @_;
 
-	return http($s, "GET $uri HTTP/1.1\r\nHost: x\r\n"
-		. "Connection: close\r\n\r\n");
+        return http($s, "GET $uri HTTP/1.1\r\nHost: x\r\n"
+                . "Connection: close\r\n\r\n");
 }
 
 sub request {
-	my ($model, $body, $rest) = @_;
+        my ($model, $body, $rest) = @_;
 
-	return "POST /v1/models/$model" . ($rest || ':predict')
-		. " HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($body)
-		. "\r\n\r\n$body";
+        return "POST /v1/models/$model" . ($rest || ':predict')
+                . " HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($body)
+                . "\r\n\r\n$body";
 }
 
 sub post {
-	my ($s, @args) = @_;
+        my ($s, @args) = @_;
 
-	return http($s, request(@args));
+        return http($s, request(@args));
 }
 
 sub instances {
-	return '{"instances":[' . join(',', @_) . ']}';
+        return '{"instances":[' . join(',', @_) . ']}';
 }
 
 sub status {
-	return $_[0] =~ m!^HTTP/1\.1 (\d+)! ? $1 : "no status in '$_[0]'";
+        return $_[0] =~ m!^HTTP/1\.1 (\d+)! ? $1 : "no status in '$_[0]'";
 }
 
 sub body {
-	return $_[0] =~ /\r\n\r\n(.*)$/s ? $1 : '';
+        return $_[0] =~ /\r\n\r\n(.*)$/s ? $1 : '';
 }
 
 sub decode {
-	my $v = eval { $json->decode(body($_[0])) };
-	return ref $v eq 'HASH' ? $v : { };
+        my $v = eval { $json->decode(body($_[0])) };
+        return ref $v eq 'HASH' ? $v : { };
 }
 
 # the status, if the answer is an error with a text
 
 sub failed {
-	my ($r) = @_;
+        my ($r) = @_;
 
-	return decode($r)->{error} ? status($r) : "not an error: $r";
+        return decode($r)->{error} ? status($r) : "not an error: $r";
 }
 
 sub error_like {
-	my ($model, $body, $text) = @_;
+        my ($model, $body, $text) = @_;
 
-	my $r = post($s, $model, $body);
-	is(failed($r), 400, "refused $body");
-	like(decode($r)->{error} || '', qr/\Q$text\E/, $text);
+        my $r = post($s, $model, $body);
+        is(failed($r), 400, "refused $body");
+        like(decode($r)->{error} || '', qr/\Q$text\E/, $text);
 }
 
 # every row is answered alike in batches of all sizes, alone included
 
 sub same_in_batches {
-	my ($model, @rows) = @_;
+        my ($model, @rows) = @_;
 
-	my @alone = map {
-		body(post($s, $model, instances($_)))
-			=~ /^\{"predictions": \[(.*)\]\}$/ ? $1 : "?";
-	} @rows;
-	my @bad = grep {
-		body(post($s, $model, instances(@rows[0 .. $_ - 1])))
-			ne '{"predictions": [' . join(',', @alone[0 .. $_ - 1]) . ']}';
-	} 2 .. @rows;
+        my @alone = map {
+                body(post($s, $model, instances($_)))
+                        =~ /^\{"predictions": \[(.*)\]\}$/ ? $1 : "?";
+        } @rows;
+        my @bad = grep {
+                body(post($s, $model, instances(@rows[0 .. $_ - 1])))
+                        ne '{"predictions": ['
+                           . join(',', @alone[0 .. $_ - 1]) . ']}';
+        } 2 .. @rows;
 
-	is("@bad", '', "$model: rows of any batch are byte for byte the same");
+        is("@bad", '', "$model: rows of any batch are byte for byte the same");
 }
 
 sub best {
-	my ($v) = @_;
+        my ($v) = @_;
 
-	return (sort { $v->[$b] <=> $v->[$a] } 0 .. $#$v)[0];
+        return (sort { $v->[$b] <=> $v->[$a] } 0 .. $#$v)[0];
 }
 
 sub sum {
-	my $sum = 0;
-	$sum += $_ for @_;
-	return $sum;
+        my $sum = 0;
+        $sum += $_ for @_;
+        return $sum;
 }

@@ -285,7 +285,8 @@ sub print_table {
          [ 'wrong answers', '%d', 'wrong' ])
     {
         my ($text, $format, $key) = @$_;
-        push @rows, [ $text, map { sprintf $format, $_->{$key} } $plain, $batched ];
+        push @rows, [ $text, map { sprintf $format, $_->{$key} }
+                             $plain, $batched ];
     }
 
     table(@rows);
