@@ -13,10 +13,6 @@ static char *ngx_http_mark_batch(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-static char *ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static void *ngx_http_mark_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_mark_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -199,94 +195,6 @@ ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_mark_loc_conf_t *mlcf = conf;
-
-    ngx_str_t                         *value;
-    ngx_uint_t                         i;
-    ngx_http_complex_value_t          *cv;
-    ngx_http_compile_complex_value_t   ccv;
-
-    if (mlcf->keys != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
-    }
-
-    if (cf->args->nelts - 1 > NGX_HTTP_MARK_MAX_KEYS) {
-        return "has too many values, join some of them: \"$a$b\"";
-    }
-
-    mlcf->keys = ngx_array_create(cf->pool, cf->args->nelts - 1,
-                                  sizeof(ngx_http_complex_value_t));
-    if (mlcf->keys == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-        cv = ngx_array_push(mlcf->keys);
-
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-        ccv.cf = cf;
-        ccv.value = &value[i];
-        ccv.complex_value = cv;
-
-        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-
-        if (cv->lengths == NULL) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" in \"mark_batch_key\" has no variable",
-                               &value[i]);
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_mark_loc_conf_t *mlcf = conf;
-
-    u_char          *low;
-    ngx_str_t       *value;
-    ngx_uint_t       i;
-    ngx_hash_key_t  *hk;
-
-    if (mlcf->ignored == NGX_CONF_UNSET_PTR) {
-        mlcf->ignored = ngx_array_create(cf->pool, cf->args->nelts - 1,
-                                         sizeof(ngx_hash_key_t));
-        if (mlcf->ignored == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-        hk = ngx_array_push(mlcf->ignored);
-        low = ngx_pnalloc(cf->pool, value[i].len);
-
-        if (hk == NULL || low == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        hk->key.len = value[i].len;
-        hk->key.data = low;
-        hk->key_hash = ngx_hash_strlow(low, value[i].data, value[i].len);
-    }
-
-    return NGX_CONF_OK;
-}
-
-
 static void *
 ngx_http_mark_create_main_conf(ngx_conf_t *cf)
 {
@@ -365,9 +273,21 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->max_queue, prev->max_queue, 0);
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
 
+    /* the configuration of http{} is a parent only, it has no hash yet */
+
+    if (prev->ignored == NGX_CONF_UNSET_PTR) {
+        prev->ignored = NULL;
+    }
+
+    if (prev->ignored && prev->ignored_hash.buckets == NULL
+        && ngx_http_mark_ignored(cf, &prev->ignored_hash, prev->ignored)
+           != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     if (conf->ignored == NGX_CONF_UNSET_PTR) {
-        conf->ignored = prev->ignored == NGX_CONF_UNSET_PTR ? NULL
-                                                            : prev->ignored;
+        conf->ignored = prev->ignored;
         conf->ignored_hash = prev->ignored_hash;
 
     } else if (ngx_http_mark_ignored(cf, &conf->ignored_hash, conf->ignored)

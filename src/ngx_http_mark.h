@@ -188,6 +188,7 @@ struct ngx_http_mark_batch_s {
     uint64_t                   sent;
 
     ngx_buf_t                 *body;
+    ngx_http_request_t        *carrier;     /* while it lives */
 
     /* what came back; status 0 is that nothing did */
 
@@ -224,6 +225,9 @@ void ngx_http_mark_judge(ngx_http_mark_ctx_t *ctx);
 ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body);
 
 ngx_int_t ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key);
+char *ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash,
     ngx_array_t *names);
 
@@ -263,10 +267,12 @@ ngx_http_mark_batch_t *ngx_http_mark_batch_create(ngx_http_mark_queue_t *q,
 void ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch,
     ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch);
+void ngx_http_mark_batch_leave(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch);
 
 ngx_int_t ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
     ngx_http_mark_ctx_t *leader);
+void ngx_http_mark_carrier_cancel(ngx_http_mark_batch_t *batch);
 ngx_http_mark_batch_t *ngx_http_mark_carrier_batch(ngx_http_request_t *r);
 ngx_uint_t ngx_http_mark_carrier_peers(ngx_http_request_t *r);
 ngx_int_t ngx_http_mark_carrier_init(ngx_cycle_t *cycle,

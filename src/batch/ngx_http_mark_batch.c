@@ -171,6 +171,34 @@ ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch)
 }
 
 
+/*
+ * A member's client has left.  A batch without members goes on, for what is
+ * learned from it, but does not keep a worker that is shutting down.
+ */
+
+void
+ngx_http_mark_batch_leave(ngx_http_mark_ctx_t *ctx)
+{
+    ngx_uint_t              i;
+    ngx_http_mark_batch_t  *batch;
+
+    batch = ctx->batch;
+    batch->slots[ctx->slot] = NULL;
+
+    if (!ngx_exiting) {
+        return;
+    }
+
+    for (i = 0; i < batch->nslots; i++) {
+        if (batch->slots[i]) {
+            return;
+        }
+    }
+
+    ngx_http_mark_carrier_cancel(batch);
+}
+
+
 /* The carrier has ended, one way or the other. */
 
 void

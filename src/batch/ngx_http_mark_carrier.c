@@ -94,6 +94,8 @@ ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
     cln->handler = ngx_http_mark_carrier_cleanup;
     cln->data = r;
 
+    batch->carrier = r;
+
     c->data = r;
     carrier->log_ctx.request = r;
     carrier->log_ctx.current_request = r;
@@ -116,6 +118,32 @@ ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
     ngx_http_run_posted_requests(c);
 
     return NGX_OK;
+}
+
+
+/* Ends the batch's carrier before its time; ngx_http_mark_batch_done() comes
+ * as ever. */
+
+void
+ngx_http_mark_carrier_cancel(ngx_http_mark_batch_t *batch)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = batch->carrier;
+
+    if (r == NULL) {
+        return;
+    }
+
+    c = r->connection;
+
+    /* as ngx_http_request_handler() does for a connection to be closed */
+
+    r->main->count++;
+    ngx_http_finalize_request(r, NGX_HTTP_CLIENT_CLOSED_REQUEST);
+
+    ngx_http_run_posted_requests(c);
 }
 
 
@@ -335,6 +363,7 @@ ngx_http_mark_carrier_cleanup(void *data)
 
     carrier->log.log_level = 0;
 
+    carrier->batch->carrier = NULL;
     carrier->finished = 1;
     ngx_post_event(&carrier->done, &ngx_posted_events);
 }

@@ -21,7 +21,8 @@
 
 static mark_policy_reason_t ngx_http_mark_queue_decide(
     ngx_http_mark_queue_t *q, uint64_t now, uint64_t *again);
-static void ngx_http_mark_queue_check(ngx_http_mark_queue_t *q);
+static void ngx_http_mark_queue_check(ngx_http_mark_queue_t *q,
+    uint64_t now);
 static void ngx_http_mark_queue_arm(ngx_http_mark_queue_t *q, uint64_t now,
     uint64_t when);
 static void ngx_http_mark_queue_handler(ngx_event_t *ev);
@@ -95,7 +96,7 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
                    "mark: queued %p n:%ui rows:%ui in flight:%ui",
                    q, q->nitems, q->rows, q->in_flight);
 
-    ngx_http_mark_queue_check(q);
+    ngx_http_mark_queue_check(q, ctx->arrived);
 
     return NGX_OK;
 }
@@ -119,6 +120,12 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
         q->nitems--;
         q->rows -= ctx->v1.nrows;
         q->bytes -= ctx->body.len;
+
+        /* it would hold up a worker that is shutting down */
+
+        if (q->nitems == 0 && q->event.timer_set) {
+            ngx_del_timer(&q->event);
+        }
     }
 
     ngx_http_mark_add(q->conf, queued, -1);
@@ -249,15 +256,13 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q, uint64_t now,
 /* Called from a client's event: only posts the queue's, or sets its timer. */
 
 static void
-ngx_http_mark_queue_check(ngx_http_mark_queue_t *q)
+ngx_http_mark_queue_check(ngx_http_mark_queue_t *q, uint64_t now)
 {
-    uint64_t  now, again;
+    uint64_t  again;
 
     if (q->event.posted) {
         return;
     }
-
-    now = ngx_http_mark_now();
 
     if (ngx_http_mark_queue_decide(q, now, &again) != MARK_POLICY_WAIT) {
         ngx_post_event(&q->event, &ngx_posted_events);

@@ -98,7 +98,6 @@ ngx_http_mark_create_ctx(ngx_http_request_t *r)
     ngx_memzero(ctx, sizeof(ngx_http_mark_ctx_t));
 
     ctx->request = r;
-    ctx->arrived = ngx_http_mark_now();
 
     marker->handler = ngx_http_mark_marker;
 
@@ -171,6 +170,7 @@ ngx_http_mark_content_handler(ngx_http_request_t *r)
 
     ctx->state = NGX_HTTP_MARK_ALONE;
     ctx->reason = ngx_http_mark_pass_reason(pass);
+    ctx->arrived = ngx_http_mark_now();
     ctx->sent = ctx->arrived;
 
     if (ctx->conf->slo) {
@@ -436,10 +436,17 @@ ngx_http_mark_cleanup(void *data)
 
     case NGX_HTTP_MARK_RIDING:
         ngx_http_mark_count(ctx->conf, aborted);
-        ctx->batch->slots[ctx->slot] = NULL;
+        ngx_http_mark_batch_leave(ctx);
         break;
 
     case NGX_HTTP_MARK_ALONE:
+        if (ctx->queue
+            && ctx->request->headers_out.status
+               == NGX_HTTP_CLIENT_CLOSED_REQUEST)
+        {
+            ngx_http_mark_count(ctx->conf, aborted);
+        }
+
         ngx_http_mark_queue_finish(ctx, 0);
         break;
 

@@ -94,7 +94,8 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
     cv = n ? mlcf->keys->elts : NULL;
 
     len = 2 * sizeof(void *) + 1
-          + 3 * sizeof(size_t) + r->uri.len + r->args.len + r->unparsed_uri.len
+          + 4 * sizeof(size_t) + r->uri.len + r->args.len + r->unparsed_uri.len
+          + r->headers_in.server.len
           + ctx->v1.signature.len + 1 + sizeof(size_t);
 
     for (i = 0; i < n; i++) {
@@ -132,6 +133,11 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
     p = ngx_http_mark_key_put(p, r->uri.data, r->uri.len);
     p = ngx_http_mark_key_put(p, r->args.data, r->args.len);
     p = ngx_http_mark_key_put(p, r->unparsed_uri.data, r->unparsed_uri.len);
+
+    /* $host: a request line with a host overrides the header */
+
+    p = ngx_http_mark_key_put(p, r->headers_in.server.data,
+                              r->headers_in.server.len);
 
     for (i = 0; i < n; i++) {
         p = ngx_http_mark_key_put(p, value[i].data, value[i].len);
@@ -231,6 +237,98 @@ ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash, ngx_array_t *names)
 
     if (ngx_hash_init(&init, keys.elts, keys.nelts) != NGX_OK) {
         return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* mark_batch_key */
+
+char *
+ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mark_loc_conf_t *mlcf = conf;
+
+    ngx_str_t                         *value;
+    ngx_uint_t                         i;
+    ngx_http_complex_value_t          *cv;
+    ngx_http_compile_complex_value_t   ccv;
+
+    if (mlcf->keys != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    if (cf->args->nelts - 1 > NGX_HTTP_MARK_MAX_KEYS) {
+        return "has too many values, join some of them: \"$a$b\"";
+    }
+
+    mlcf->keys = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                  sizeof(ngx_http_complex_value_t));
+    if (mlcf->keys == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        cv = ngx_array_push(mlcf->keys);
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &value[i];
+        ccv.complex_value = cv;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+
+        if (cv->lengths == NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" in \"mark_batch_key\" has no variable",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* mark_batch_ignore_header; may be repeated */
+
+char *
+ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mark_loc_conf_t *mlcf = conf;
+
+    u_char          *low;
+    ngx_str_t       *value;
+    ngx_uint_t       i;
+    ngx_hash_key_t  *hk;
+
+    if (mlcf->ignored == NGX_CONF_UNSET_PTR) {
+        mlcf->ignored = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                         sizeof(ngx_hash_key_t));
+        if (mlcf->ignored == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        hk = ngx_array_push(mlcf->ignored);
+        low = ngx_pnalloc(cf->pool, value[i].len);
+
+        if (hk == NULL || low == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        hk->key.len = value[i].len;
+        hk->key.data = low;
+        hk->key_hash = ngx_hash_strlow(low, value[i].data, value[i].len);
     }
 
     return NGX_CONF_OK;

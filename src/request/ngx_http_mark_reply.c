@@ -161,6 +161,10 @@ ngx_http_mark_reply_headers(ngx_http_request_t *r,
 
     r->headers_out.status = batch->status;
 
+    /* as with proxy_pass, conditions are not ours to test */
+
+    r->disable_not_modified = 1;
+
     if (ngx_http_mark_reply_copy(r->pool, &r->headers_out.status_line,
                                  &batch->status_line)
         != NGX_OK
