@@ -121,6 +121,7 @@ struct ngx_http_mark_ctx_s {
     uint64_t                   arrived;     /* usec, whole body read */
     uint64_t                   deadline;    /* usec, 0 is none */
     uint64_t                   sent;        /* 0 is not yet */
+    ngx_uint_t                 epoch;       /* of the queue, then */
     uint64_t                   answered;
 
     ngx_uint_t                 batch_size;  /* requests */
@@ -160,6 +161,8 @@ struct ngx_http_mark_queue_s {
 
     ngx_uint_t                 slots;       /* peers */
     ngx_uint_t                 in_flight;
+    ngx_uint_t                 current;     /* of them, of this epoch */
+    ngx_uint_t                 epoch;
     uint64_t                   last_sent;
     ngx_uint_t                 last_rows;
     mark_latency_t             latency;
@@ -186,6 +189,7 @@ struct ngx_http_mark_batch_s {
     ngx_uint_t                 rows;
     const char                *reason;
     uint64_t                   sent;
+    ngx_uint_t                 epoch;       /* of the queue, then */
 
     ngx_buf_t                 *body;
     ngx_http_request_t        *carrier;     /* while it lives */
@@ -256,10 +260,10 @@ ngx_int_t ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
 void ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q,
     ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_queue_sent(ngx_http_mark_queue_t *q, uint64_t now,
+ngx_uint_t ngx_http_mark_queue_sent(ngx_http_mark_queue_t *q, uint64_t now,
     ngx_uint_t rows);
-void ngx_http_mark_queue_answered(ngx_http_mark_queue_t *q, ngx_uint_t rows,
-    uint64_t usec, ngx_uint_t peers);
+void ngx_http_mark_queue_answered(ngx_http_mark_queue_t *q, ngx_uint_t epoch,
+    ngx_uint_t rows, uint64_t usec, ngx_uint_t peers);
 void ngx_http_mark_queue_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
 
 ngx_http_mark_batch_t *ngx_http_mark_batch_create(ngx_http_mark_queue_t *q,

@@ -121,13 +121,15 @@ ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch)
         goto failed;
     }
 
-    ngx_http_mark_queue_sent(batch->queue, batch->sent, batch->rows);
+    batch->epoch = ngx_http_mark_queue_sent(batch->queue, batch->sent,
+                                            batch->rows);
 
     if (ngx_http_mark_carrier_start(batch, batch->slots[0]) == NGX_OK) {
         return;
     }
 
-    ngx_http_mark_queue_answered(batch->queue, batch->rows, 0, 0);
+    ngx_http_mark_queue_answered(batch->queue, batch->epoch, batch->rows, 0,
+                                 0);
 
 failed:
 
@@ -233,7 +235,8 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
 
     usec = (fate == NGX_HTTP_MARK_SPLIT) ? ngx_max(now - batch->sent, 1) : 0;
 
-    ngx_http_mark_queue_answered(q, batch->rows, usec, batch->peers);
+    ngx_http_mark_queue_answered(q, batch->epoch, batch->rows, usec,
+                                 batch->peers);
 
     if (fate == NGX_HTTP_MARK_APART) {
         ngx_http_mark_batch_apart(batch);

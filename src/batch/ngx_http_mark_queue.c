@@ -153,17 +153,25 @@ ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
 }
 
 
-/* A batch, or a request alone, has left for the backend. */
+/*
+ * A batch, or a request alone, has left for the backend.  The epoch that is
+ * returned goes to ngx_http_mark_queue_answered(): when what is in flight is
+ * overdue a new epoch begins, and what was sent before it counts no longer as
+ * something to gather behind, for as long as the backend may hang on it.
+ */
 
-void
+ngx_uint_t
 ngx_http_mark_queue_sent(ngx_http_mark_queue_t *q, uint64_t now,
     ngx_uint_t rows)
 {
     q->in_flight++;
+    q->current++;
     q->last_sent = now;
     q->last_rows = rows;
 
     ngx_http_mark_count(q->conf, in_flight);
+
+    return q->epoch;
 }
 
 
@@ -173,10 +181,15 @@ ngx_http_mark_queue_sent(ngx_http_mark_queue_t *q, uint64_t now,
  */
 
 void
-ngx_http_mark_queue_answered(ngx_http_mark_queue_t *q, ngx_uint_t rows,
-    uint64_t usec, ngx_uint_t peers)
+ngx_http_mark_queue_answered(ngx_http_mark_queue_t *q, ngx_uint_t epoch,
+    ngx_uint_t rows, uint64_t usec, ngx_uint_t peers)
 {
     q->in_flight--;
+
+    if (epoch == q->epoch) {
+        q->current--;
+    }
+
     q->used = ngx_time();
 
     ngx_http_mark_add(q->conf, in_flight, -1);
@@ -220,7 +233,7 @@ ngx_http_mark_queue_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok)
 
     usec = ok ? ngx_max(ctx->answered - ctx->sent, 1) : 0;
 
-    ngx_http_mark_queue_answered(q, ctx->v1.nrows, usec,
+    ngx_http_mark_queue_answered(q, ctx->epoch, ctx->v1.nrows, usec,
                                  ngx_http_mark_carrier_peers(ctx->request));
 }
 
@@ -243,7 +256,7 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q, uint64_t now,
     state.oldest = first->arrived;
     state.deadline = first->deadline;
     state.slots = q->slots;
-    state.in_flight = q->in_flight;
+    state.in_flight = q->current;
     state.last_sent = q->last_sent;
     state.last_rows = q->last_rows;
     state.draining = ngx_exiting || ngx_terminate;
@@ -361,6 +374,11 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q, uint64_t now,
         bytes += ctx->body.len;
     }
 
+    if (reason == MARK_POLICY_OVERDUE) {
+        q->epoch++;
+        q->current = 0;
+    }
+
     name = mark_policy_reason(reason);
 
     ngx_http_mark_count(q->conf, batches[reason]);
@@ -383,7 +401,7 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q, uint64_t now,
 
         } else if (n == 1) {
             ctx->queue = q;
-            ngx_http_mark_queue_sent(q, now, ctx->v1.nrows);
+            ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->v1.nrows);
             ngx_http_mark_alone(ctx, name);
 
         } else {
@@ -438,7 +456,7 @@ ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q, uint64_t now)
         ctx->sent = now;
         ctx->queue = q;
 
-        ngx_http_mark_queue_sent(q, now, ctx->v1.nrows);
+        ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->v1.nrows);
         ngx_http_mark_alone(ctx, "retry");
     }
 }
