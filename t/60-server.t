@@ -198,6 +198,20 @@ is(scalar(grep { $got[$_] eq body(post($s, 'digits', instances($rows[$_]))) }
         (0, 1, 42, 298, 299)), 5, 'many connections, each its own answer');
 is(scalar(grep { /^\{"predictions"/ } @got), 300, 'all of them answered');
 
+# hundreds of busy ones: none may be forgotten
+
+SKIP: {
+        my $load = $ENV{TEST_MARK_LOAD} || 'build/mark-load';
+
+        skip "no $load", 1 unless -x $load;
+
+        my $said = `$load --concurrency 400 --requests 20000 --timeout 20 \
+            --body '{"instances": [%u]}' --expect '{"predictions": [%u]}' \
+            http://$s->{addr}/v1/models/echo:predict 2>&1`;
+
+        is($?, 0, '400 busy connections') or diag($said);
+}
+
 # clients that go away: in the head, in the body, while the model runs
 
 for my $text ("POST /v1/models/wide:pre",

@@ -25,10 +25,7 @@
 /* How long http_stop() waits for clients that send or receive slowly. */
 #define HTTP_LINGER      5
 
-/*
- * An idle client is kept for so long, and so is a dead one that closed in
- * the middle of a request: libmicrohttpd's epoll loop may miss that.
- */
+/* An idle client is kept for so long. */
 #define HTTP_KEEPALIVE   120
 
 /* So much over the limit is read and dropped to deliver the 413. */
@@ -80,7 +77,13 @@ http_start(const http_conf_t *conf)
 
     http_conf = *conf;
 
-    flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    /*
+     * Not epoll, which libmicrohttpd uses edge-triggered: with hundreds of
+     * busy connections its version of Debian 12 loses events, and requests
+     * stay unanswered.  poll() is also the faster one up to some hundreds.
+     */
+
+    flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
 
     if (conf->verbose) {
         flags |= MHD_USE_ERROR_LOG;
