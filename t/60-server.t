@@ -205,9 +205,12 @@ SKIP: {
 
         skip "no $load", 1 unless -x $load;
 
-        my $said = `$load --concurrency 400 --requests 20000 --timeout 20 \
-            --body '{"instances": [%u]}' --expect '{"predictions": [%u]}' \
-            http://$s->{addr}/v1/models/echo:predict 2>&1`;
+        open my $f, '-|', $load, qw/--concurrency 400 --requests 20000/,
+                qw/--timeout 20 --body/, '{"instances": [%u]}',
+                '--expect', '{"predictions": [%u]}',
+                "http://$s->{addr}/v1/models/echo:predict" or die "$load: $!";
+        my $said = do { local $/; <$f> };
+        close $f;
 
         is($?, 0, '400 busy connections') or diag($said);
 }

@@ -3,7 +3,8 @@
 # What batching costs and saves nginx itself, against a backend that does next
 # to nothing: requests/s, latency, and CPU microseconds a request of the
 # worker, for plain proxy_pass with keepalive and for a batched location of
-# the same nginx, in turns, at several numbers of concurrent clients.
+# the same nginx, at several numbers of concurrent clients.  A repeat is made
+# of short slices in turns, so that a machine that drifts does so for both.
 #
 #   ./run bench proxy [--repeats N] [--seconds S] [--concurrency 1,8,64,256]
 #
@@ -19,6 +20,7 @@ use Getopt::Long;
 use Mark::Bench qw(median table write_json);
 
 my ($repeats, $seconds, $concurrency) = (5, 3, '1,8,64,256');
+my $slices = 6;
 
 GetOptions('repeats=i' => \$repeats, 'seconds=f' => \$seconds,
            'concurrency=s' => \$concurrency) && !@ARGV
@@ -50,13 +52,25 @@ my %uri = map { $_ => "http://127.0.0.1:$port/$_/v1/models/echo:predict" }
 
 # nginx and the backend must have been busy once before anything counts
 
-run($_, 8, 0.5) for qw(plain batched);
-%runs = ();
+slice($_, 8, 0.5) for qw(plain batched);
 
 for my $c (split /,/, $concurrency) {
     for my $n (1 .. $repeats) {
-        for my $way ($n % 2 ? qw(plain batched) : qw(batched plain)) {
-            run($way, $c, $seconds);
+        my %slices;
+
+        for my $i (1 .. $slices) {
+            for my $way ($i % 2 ? qw(plain batched) : qw(batched plain)) {
+                push @{$slices{$way}}, slice($way, $c, $seconds / $slices);
+            }
+        }
+
+        for my $way (qw(plain batched)) {
+            my $run = whole(@{$slices{$way}});
+            push @{$runs{$c}{$way}}, $run;
+
+            printf STDERR "  c=%-4d %-8s %8.0f req/s  p50 %7.3f ms  "
+                . "p99 %7.3f ms  nginx %6.2f us/req\n",
+                $c, $way, @$run{qw(rate p50_ms p99_ms nginx_us)};
         }
     }
 }
@@ -65,7 +79,7 @@ report();
 exit($wrong ? 1 : 0);
 
 
-sub run {
+sub slice {
     my ($way, $c, $time) = @_;
 
     my $before = rows();
@@ -78,26 +92,38 @@ sub run {
     ], nginx => [ $worker ], server => [ $server ]);
 
     my $after = rows();
-    my $batches = $after->{batches} - $before->{batches};
-    my $n = $r->{completed} || 1;
 
     $wrong++, print STDERR $r->{said} if $r->{status} != 0;
 
-    my $run = {
-        requests => $r->{completed},
-        rate => $r->{throughput},
+    return {
+        requests => $r->{completed}, seconds => $r->{duration} || $time,
         p50_ms => $r->{latency}{p50}, p99_ms => $r->{latency}{p99},
-        nginx_us => 1e6 * $r->{cpu}{nginx} / $n,
-        server_us => 1e6 * $r->{cpu}{server} / $n,
-        rows_a_batch => $batches
-            ? ($after->{rows} - $before->{rows}) / $batches : 1,
+        nginx => $r->{cpu}{nginx}, server => $r->{cpu}{server},
+        map { $_ => $after->{$_} - $before->{$_} } qw(rows batches),
     };
+}
 
-    push @{$runs{$c}{$way}}, $run;
 
-    printf STDERR "  c=%-4d %-8s %8.0f req/s  p50 %7.3f ms  p99 %7.3f ms  "
-        . "nginx %6.2f us/req\n", $c, $way, @$run{qw(rate p50_ms p99_ms
-        nginx_us)};
+sub whole {
+    my (@slices) = @_;
+
+    my %sum;
+
+    for my $s (@slices) {
+        $sum{$_} += $s->{$_}
+            for qw(requests seconds nginx server rows batches);
+    }
+
+    my $n = $sum{requests} || 1;
+
+    return {
+        requests => $sum{requests}, rate => $sum{requests} / $sum{seconds},
+        p50_ms => median(map { $_->{p50_ms} } @slices),
+        p99_ms => median(map { $_->{p99_ms} } @slices),
+        nginx_us => 1e6 * $sum{nginx} / $n,
+        server_us => 1e6 * $sum{server} / $n,
+        rows_a_batch => $sum{batches} ? $sum{rows} / $sum{batches} : 1,
+    };
 }
 
 
@@ -128,8 +154,15 @@ sub report {
                 [ '%.2f', 'server_us' ], [ '%.1f', 'rows_a_batch' ] ];
         }
 
+        # of each repeat: what disturbed it disturbed both
+
         my %ratio = map {
-            $_ => $m{plain}{$_} ? $m{batched}{$_} / $m{plain}{$_} : undef
+            my $k = $_;
+            $k => median(map {
+                my ($p, $q) = map { $_->{$k} } $runs{$c}{plain}[$_],
+                                               $runs{$c}{batched}[$_];
+                $p ? $q / $p : ();
+            } 0 .. $repeats - 1);
         } qw(rate p50_ms p99_ms nginx_us server_us);
 
         push @rows, [ $c, 'ratio', map { sprintf '%.2f', $ratio{$_} || 0 }
@@ -139,8 +172,8 @@ sub report {
         $out{$c} = { runs => $runs{$c}, median => \%m, ratio => \%ratio };
     }
 
-    print "\nMedians of $repeats runs of $seconds s each, in turns; ratio is "
-        . "batched to plain.\n\n";
+    print "\nMedians of $repeats repeats of $seconds s each; ratio is the median "
+        . "of batched to plain.\n\n";
     table(@rows);
 
     write_json("$Mark::Bench::top/build/bench/proxy.json", {
