@@ -57,12 +57,15 @@ mark_policy_decide(const mark_policy_conf_t *conf,
 
     /*
      * A deadline that not even a batch sent at once would meet does not
-     * hurry: in overload that would send many small batches, and miss the
-     * deadlines behind it as well.
+     * hurry while all peers are busy: in overload that would send many small
+     * batches, and miss the deadlines behind it as well.  With a peer that
+     * has nothing to do, a timer that came late must not make it much later.
      */
 
     if (state->deadline && mark_latency_known(l)
-        && state->now + mark_latency_mean(l, state->rows) <= state->deadline)
+        && (state->in_flight < state->slots
+            || state->now + mark_latency_mean(l, state->rows)
+               <= state->deadline))
     {
         need = mark_latency_bound(l, state->rows) + MARK_POLICY_MARGIN;
         latest = (state->deadline > need) ? state->deadline - need : 0;

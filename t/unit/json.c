@@ -67,7 +67,7 @@ static void
 nested(int depth, mark_json_error_t error)
 {
     int   i;
-    char  text[2048];
+    char  text[2048] = "";
 
     for (i = 0; i < depth; i++) {
         text[i] = '[';

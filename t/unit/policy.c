@@ -145,6 +145,12 @@ fixed(void)
     state.deadline = state.now + 20000;
     decides(MARK_POLICY_WAIT, "a deadline before the delay's end");
     ok(again < state.now + 20000, "comes first");
+
+    state.now = state.deadline - 5000;
+    decides(MARK_POLICY_DEADLINE, "late, and a peer is idle");
+
+    state.in_flight = 1;
+    decides(MARK_POLICY_WAIT, "late, and none is");
 }
 
 
