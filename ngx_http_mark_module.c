@@ -18,7 +18,8 @@ static void *ngx_http_mark_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_mark_check_location(ngx_conf_t *cf,
-    ngx_http_mark_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
+    ngx_http_mark_loc_conf_t *prev, ngx_http_mark_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf);
 static char *ngx_http_mark_add_location(ngx_conf_t *cf,
     ngx_http_mark_loc_conf_t *conf);
 static ngx_int_t ngx_http_mark_log_handler(ngx_http_request_t *r);
@@ -313,7 +314,7 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     conf->server = cscf->server_name;
     conf->location = clcf->noname ? prev->location : clcf->name;
 
-    rv = ngx_http_mark_check_location(cf, conf, clcf);
+    rv = ngx_http_mark_check_location(cf, prev, conf, clcf);
 
     return rv == NGX_CONF_OK ? ngx_http_mark_add_location(cf, conf) : rv;
 }
@@ -322,8 +323,8 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 /* Refuses what cannot be right, with the line of mark_batch. */
 
 static char *
-ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *conf,
-    ngx_http_core_loc_conf_t *clcf)
+ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *prev,
+    ngx_http_mark_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf)
 {
     void                     **loc_conf;
     ngx_uint_t                 i, k;
@@ -343,6 +344,11 @@ ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *conf,
                       "\"%V\" has no \"proxy_pass\" or other handler of its "
                       "own in %s:%ui",
                       &clcf->name, conf->file, conf->line);
+    }
+
+    if (conf->file == NULL) {
+        conf->file = prev->file;
+        conf->line = prev->line;
     }
 
     loc_conf = ((ngx_http_conf_ctx_t *) cf->ctx)->loc_conf;

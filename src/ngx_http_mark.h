@@ -212,6 +212,7 @@ struct ngx_http_mark_batch_s {
 
     unsigned                   complete:1;  /* the last byte came */
     unsigned                   personal:1;  /* for one client's eyes */
+    unsigned                   redirect:1;  /* X-Accel-Redirect */
     unsigned                   encoded:1;
     unsigned                   overflow:1;
     unsigned                   replaced:1;  /* the body was not sent */
@@ -239,6 +240,8 @@ void ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx,
     ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply,
     mark_span_t *rows);
 void ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_batch_t *batch);
+void ngx_http_mark_reply_challenge(ngx_http_mark_ctx_t *ctx,
     ngx_http_mark_batch_t *batch);
 void ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status);
 void ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,

@@ -270,6 +270,13 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply)
         return NGX_HTTP_MARK_APART;
     }
 
+    /* a carrier cannot follow it, which makes it a 500 */
+
+    if (batch->redirect && batch->err_status) {
+        ngx_http_mark_batch_unsplit(batch, "has an X-Accel-Redirect header");
+        return NGX_HTTP_MARK_APART;
+    }
+
     /*
      * err_status is an answer of nginx, which each member gets in its own
      * name, with its own error_page: nothing was reached, or the backend
@@ -429,6 +436,7 @@ ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
 
         default:
             ngx_http_mark_reply_states(ctx, batch);
+            ngx_http_mark_reply_challenge(ctx, batch);
             ngx_http_mark_reply_status(ctx, batch->err_status);
         }
 

@@ -327,6 +327,7 @@ ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
 
     if (r->upstream) {
         batch->upstream_status = r->upstream->headers_in.status_n;
+        batch->redirect = (r->upstream->headers_in.x_accel_redirect != NULL);
     }
 
 #if (NGX_HTTP_CACHE)

@@ -56,6 +56,7 @@ static ngx_str_t  ngx_http_mark_carrier_dropped[] = {
 /*
  * Variables whose value is the client connection's: evaluated with the leader
  * and stored in the carrier, which has no TLS, no proxy protocol, and so on.
+ * And $request_id, so that the backend's log can be found from the leader's.
  */
 
 static ngx_str_t  ngx_http_mark_carrier_of_client[] = {
@@ -66,6 +67,7 @@ static ngx_str_t  ngx_http_mark_carrier_of_client[] = {
     ngx_string("ssl_"),
     ngx_string("proxy_protocol_"),
     ngx_string("realip_"),
+    ngx_string("request_id"),
     ngx_null_string
 };
 

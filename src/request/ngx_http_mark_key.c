@@ -188,6 +188,7 @@ ngx_http_mark_key_put(u_char *p, const void *data, size_t len)
 char *
 ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash, ngx_array_t *names)
 {
+    size_t             longest;
     ngx_uint_t         i;
     ngx_str_t         *name;
     ngx_array_t        keys;
@@ -213,6 +214,8 @@ ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash, ngx_array_t *names)
         hk->value = &found;
     }
 
+    longest = 0;
+
     if (names) {
         extra = names->elts;
 
@@ -224,13 +227,16 @@ ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash, ngx_array_t *names)
 
             *hk = extra[i];
             hk->value = &found;
+
+            longest = ngx_max(longest, hk->key.len);
         }
     }
 
     init.hash = hash;
     init.key = ngx_hash_key_lc;
     init.max_size = 1024;
-    init.bucket_size = ngx_align(64, ngx_cacheline_size);
+    init.bucket_size = ngx_align(ngx_max(longest + 32, 64),
+                                 ngx_cacheline_size);
     init.name = "mark_batch_ignore_header";
     init.pool = cf->pool;
     init.temp_pool = NULL;

@@ -14,6 +14,7 @@
 
 static ngx_int_t ngx_http_mark_reply_headers(ngx_http_request_t *r,
     ngx_http_mark_batch_t *batch);
+static u_char *ngx_http_mark_reply_put(u_char *p, mark_span_t *span);
 static void ngx_http_mark_reply_send(ngx_http_request_t *r, ngx_buf_t *b);
 static ngx_int_t ngx_http_mark_reply_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
@@ -46,13 +47,67 @@ ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx, ngx_http_mark_batch_t *batch,
         return;
     }
 
-    if (len) {
-        b->last = ngx_cpymem(b->last, reply->head.data, reply->head.len);
-        b->last = ngx_cpymem(b->last, rows->data, rows->len);
-        b->last = ngx_cpymem(b->last, reply->tail.data, reply->tail.len);
-    }
+    b->last = ngx_http_mark_reply_put(b->last, &reply->head);
+    b->last = ngx_http_mark_reply_put(b->last, rows);
+    b->last = ngx_http_mark_reply_put(b->last, &reply->tail);
 
     ngx_http_mark_reply_send(r, b);
+}
+
+
+static u_char *
+ngx_http_mark_reply_put(u_char *p, mark_span_t *span)
+{
+    /* a reply that is everybody's has neither head nor tail */
+
+    return span->len ? ngx_cpymem(p, span->data, span->len) : p;
+}
+
+
+/* An intercepted 401 keeps what it asks for, as ngx_http_upstream has it. */
+
+void
+ngx_http_mark_reply_challenge(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_batch_t *batch)
+{
+    ngx_uint_t           i;
+    ngx_table_elt_t     *h, *from;
+    ngx_http_request_t  *r;
+
+    if (batch->err_status != NGX_HTTP_UNAUTHORIZED
+        || batch->upstream_status != NGX_HTTP_UNAUTHORIZED)
+    {
+        return;
+    }
+
+    r = ctx->request;
+    from = batch->headers.elts;
+
+    for (i = 0; i < batch->headers.nelts; i++) {
+
+        if (from[i].key.len != sizeof("WWW-Authenticate") - 1
+            || ngx_strncasecmp(from[i].key.data,
+                               (u_char *) "WWW-Authenticate",
+                               sizeof("WWW-Authenticate") - 1)
+               != 0)
+        {
+            continue;
+        }
+
+        h = ngx_list_push(&r->headers_out.headers);
+        if (h == NULL) {
+            return;
+        }
+
+        ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+        if (ngx_http_mark_reply_copy(r->pool, &h->key, &from[i].key) == NGX_OK
+            && ngx_http_mark_reply_copy(r->pool, &h->value, &from[i].value)
+               == NGX_OK)
+        {
+            h->hash = 1;
+        }
+    }
 }
 
 
