@@ -22,9 +22,9 @@ plan(skip_all => 'no module') unless $t->has_module;
 
 $t->backend(8081, serial => 1, delay => 0.02);
 
-# one that takes 15 ms a row, and serves all at once
+# one that takes 30 ms a row, and serves all at once
 
-$t->backend(8082, delay => sub { 0.015 * @{$_[0]{rows}} });
+$t->backend(8082, delay => sub { 0.030 * @{$_[0]{rows}} });
 
 # one that never answers "hang"
 

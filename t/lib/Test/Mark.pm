@@ -281,9 +281,11 @@ sub environment {
     my $dir = $t->{dir};
     my $suppress = "$dir/lsan.supp";
 
-    # nginx keeps these for its whole life without a pointer to their start
+    # nginx keeps these for its whole life, without a pointer to their start
+    # or, in what libraries allocate, without freeing them in the end
 
-    $t->write_file('lsan.supp', "leak:ngx_event_process_init\n")
+    $t->write_file('lsan.supp', join '', map { "leak:$_\n" }
+        qw(ngx_event_process_init ngx_regex_malloc CRYPTO_zalloc))
         unless -e $suppress;
 
     $ENV{ASAN_OPTIONS} = join ':', 'detect_odr_violation=0',
