@@ -300,7 +300,9 @@ ngx_http_mark_carrier_line(ngx_http_request_t *r, ngx_http_request_t *lr)
 
 #if (NGX_PCRE)
 
-    if (lr->ncaptures) {
+    /* a regex without groups matches with ncaptures, but no captures */
+
+    if (lr->ncaptures && lr->captures) {
         size_t  size, last;
 
         /* pairs of offsets; the largest end is the data's length */
