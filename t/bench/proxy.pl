@@ -148,7 +148,8 @@ sub report {
                                $k => median(map { $_->{$k} } @r) }
                          keys %{$r[0]} };
 
-            push @rows, [ $c, $way, map { sprintf $_->[0], $m{$way}{$_->[1]} }
+            push @rows, [ $c, $way,
+                map { sprintf $_->[0], $m{$way}{$_->[1]} }
                 [ '%.0f', 'rate' ], [ '%.3f', 'p50_ms' ],
                 [ '%.3f', 'p99_ms' ], [ '%.2f', 'nginx_us' ],
                 [ '%.2f', 'server_us' ], [ '%.1f', 'rows_a_batch' ] ];
@@ -172,8 +173,8 @@ sub report {
         $out{$c} = { runs => $runs{$c}, median => \%m, ratio => \%ratio };
     }
 
-    print "\nMedians of $repeats repeats of $seconds s each; ratio is the median "
-        . "of batched to plain.\n\n";
+    print "\nMedians of $repeats repeats of $seconds s each; ratio is the "
+        . "median of batched to plain.\n\n";
     table(@rows);
 
     write_json("$Mark::Bench::top/build/bench/proxy.json", {
