@@ -338,7 +338,11 @@ ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *prev,
         "ngx_http_uwsgi_module", "ngx_http_scgi_module"
     };
 
-    if (conf->file && clcf->handler == NULL && !clcf->noname) {
+    /* nested locations and "if" blocks inherit it */
+
+    if (conf->file && clcf->handler == NULL && clcf->locations == NULL
+        && !clcf->noname)
+    {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "\"mark_batch\" has nothing to batch for: location "
                       "\"%V\" has no \"proxy_pass\" or other handler of its "

@@ -184,6 +184,7 @@ struct ngx_http_mark_batch_s {
     ngx_http_mark_loc_conf_t  *conf;
 
     ngx_uint_t                 nslots;
+    ngx_uint_t                 members;     /* that have not left */
     ngx_http_mark_ctx_t      **slots;       /* NULL where the client left */
     mark_v1_slice_t           *slices;
     ngx_uint_t                 rows;

@@ -91,6 +91,7 @@ ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch, ngx_http_mark_ctx_t *ctx)
     ngx_uint_t  i;
 
     i = batch->nslots++;
+    batch->members++;
 
     batch->slots[i] = ctx;
     batch->slices[i].nrows = ctx->v1.nrows;
@@ -174,30 +175,23 @@ ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch)
 
 
 /*
- * A member's client has left.  A batch without members goes on, for what is
- * learned from it, but does not keep a worker that is shutting down.
+ * A member's client has left.  With the last one the carrier ends as well, as
+ * a client's own request does; proxy_ignore_client_abort keeps it, but not a
+ * worker that is shutting down.
  */
 
 void
 ngx_http_mark_batch_leave(ngx_http_mark_ctx_t *ctx)
 {
-    ngx_uint_t              i;
     ngx_http_mark_batch_t  *batch;
 
     batch = ctx->batch;
     batch->slots[ctx->slot] = NULL;
+    batch->members--;
 
-    if (!ngx_exiting) {
-        return;
+    if (batch->members == 0) {
+        ngx_http_mark_carrier_cancel(batch);
     }
-
-    for (i = 0; i < batch->nslots; i++) {
-        if (batch->slots[i]) {
-            return;
-        }
-    }
-
-    ngx_http_mark_carrier_cancel(batch);
 }
 
 
@@ -213,6 +207,14 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     ngx_http_mark_queue_t *q;
 
     q = batch->queue;
+
+    if (batch->members == 0) {
+        ngx_http_mark_queue_answered(q, batch->epoch, batch->rows, 0,
+                                     batch->peers);
+        ngx_destroy_pool(batch->pool);
+        return;
+    }
+
     now = ngx_http_mark_now();
 
     fate = ngx_http_mark_batch_fate(batch, &reply);

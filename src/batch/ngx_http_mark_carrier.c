@@ -136,6 +136,12 @@ ngx_http_mark_carrier_cancel(ngx_http_mark_batch_t *batch)
         return;
     }
 
+    if (r->upstream && r->upstream->conf->ignore_client_abort
+        && !ngx_exiting)
+    {
+        return;
+    }
+
     c = r->connection;
 
     /* as ngx_http_request_handler() does for a connection to be closed */

@@ -319,6 +319,7 @@ ngx_http_mark_queue_handler(ngx_event_t *ev)
     q = ev->data;
 
     now = ngx_http_mark_now();
+    q->used = ngx_time();
 
     ngx_http_mark_queue_run_retries(q, now);
 

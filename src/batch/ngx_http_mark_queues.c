@@ -151,8 +151,10 @@ ngx_http_mark_queues_expire(ngx_http_mark_main_conf_t *mmcf)
             return;
         }
 
+        /* one that was used in this round may be in a caller's hands */
+
         if (q->nitems == 0 && q->nretries == 0 && q->in_flight == 0
-            && !q->event.posted)
+            && !q->event.posted && q->used != ngx_time())
         {
             ngx_http_mark_queues_free(q);
             n++;

@@ -72,7 +72,7 @@ static ngx_http_mark_metric_t  ngx_http_mark_metrics[] = {
       offsetof(ngx_http_mark_counters_t, carriers_created) },
 
     { "nginx_mark_carriers_freed_total", "counter",
-      "The same, ended; the difference is what is in flight.",
+      "The same, ended; those of a crashed worker never are.",
       offsetof(ngx_http_mark_counters_t, carriers_freed) },
 
     { "nginx_mark_queued_requests", "gauge",
