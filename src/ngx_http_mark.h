@@ -261,6 +261,7 @@ void ngx_http_mark_queues_destroy(void *data);
 void ngx_http_mark_queue_init(ngx_http_mark_queue_t *q);
 ngx_int_t ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_queue_run(ngx_http_mark_queue_t *q);
 void ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q,
     ngx_http_mark_ctx_t *ctx);

@@ -5,6 +5,7 @@
 #include "mark_policy.h"
 
 
+static int mark_policy_idle(const mark_policy_state_t *state);
 static uint64_t mark_policy_overdue(const mark_policy_state_t *state);
 
 
@@ -38,7 +39,7 @@ mark_policy_decide(const mark_policy_conf_t *conf,
 
     } else {
 
-        if (state->in_flight < state->slots) {
+        if (mark_policy_idle(state)) {
             return MARK_POLICY_IDLE;
         }
 
@@ -80,6 +81,23 @@ mark_policy_decide(const mark_policy_conf_t *conf,
     }
 
     return MARK_POLICY_WAIT;
+}
+
+
+static int
+mark_policy_idle(const mark_policy_state_t *state)
+{
+    unsigned  slots;
+
+    slots = state->slots;
+
+    if (mark_latency_known(state->latency)
+        && mark_latency_mean(state->latency, state->rows) < MARK_POLICY_QUICK)
+    {
+        slots *= MARK_POLICY_PIPELINE;
+    }
+
+    return state->in_flight < slots;
 }
 
 

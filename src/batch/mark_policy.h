@@ -25,6 +25,16 @@
 #define MARK_POLICY_MARGIN     2000
 
 
+/*
+ * Behind batches that take less than so many microseconds there is nothing
+ * to gather but what the kernel's wake-ups cost; so many of them then keep a
+ * peer busy.  Where batches queue up at the backend they take longer, which
+ * ends it.
+ */
+#define MARK_POLICY_QUICK      1000
+#define MARK_POLICY_PIPELINE   4
+
+
 /* Why a batch left; the names are mark_policy_reason()'s. */
 
 typedef enum {

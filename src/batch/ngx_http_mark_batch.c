@@ -204,18 +204,32 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     ngx_uint_t             i;
     mark_v1_reply_t        reply;
     ngx_http_mark_fate_e   fate;
-    ngx_http_mark_queue_t *q;
 
-    q = batch->queue;
+    now = ngx_http_mark_now();
+
+    for (i = 0; i < batch->nslots; i++) {
+        if (batch->slots[i]) {
+            batch->slots[i]->answered = now;
+        }
+    }
+
+    usec = (batch->status == NGX_HTTP_OK && batch->complete)
+           ? ngx_max(now - batch->sent, 1) : 0;
+
+    ngx_http_mark_queue_answered(batch->queue, batch->epoch, batch->rows, usec,
+                                 batch->peers);
+
+    /*
+     * The backend is idle: what waits for it goes first, and is computed
+     * while this reply is taken apart and written.
+     */
+
+    ngx_http_mark_queue_run(batch->queue);
 
     if (batch->members == 0) {
-        ngx_http_mark_queue_answered(q, batch->epoch, batch->rows, 0,
-                                     batch->peers);
         ngx_destroy_pool(batch->pool);
         return;
     }
-
-    now = ngx_http_mark_now();
 
     fate = ngx_http_mark_batch_fate(batch, &reply);
 
@@ -228,17 +242,6 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
                    "fate:%d",
                    batch->nslots, batch->status, batch->err_status,
                    batch->reply_len, fate);
-
-    for (i = 0; i < batch->nslots; i++) {
-        if (batch->slots[i]) {
-            batch->slots[i]->answered = now;
-        }
-    }
-
-    usec = (fate == NGX_HTTP_MARK_SPLIT) ? ngx_max(now - batch->sent, 1) : 0;
-
-    ngx_http_mark_queue_answered(q, batch->epoch, batch->rows, usec,
-                                 batch->peers);
 
     if (fate == NGX_HTTP_MARK_APART) {
         ngx_http_mark_batch_apart(batch);

@@ -312,14 +312,27 @@ ngx_http_mark_queue_arm(ngx_http_mark_queue_t *q, uint64_t now, uint64_t when)
 static void
 ngx_http_mark_queue_handler(ngx_event_t *ev)
 {
-    uint64_t                now, again;
-    mark_policy_reason_t    reason;
-    ngx_http_mark_queue_t  *q;
+    ngx_http_mark_queue_run(ev->data);
+}
 
-    q = ev->data;
+
+/*
+ * Sends whatever may leave now.  Only for events that are no client's own:
+ * requests are run, and may end, in here.
+ */
+
+void
+ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
+{
+    uint64_t              now, again;
+    mark_policy_reason_t  reason;
 
     now = ngx_http_mark_now();
     q->used = ngx_time();
+
+    if (q->event.posted) {
+        ngx_delete_posted_event(&q->event);
+    }
 
     ngx_http_mark_queue_run_retries(q, now);
 
@@ -334,8 +347,8 @@ ngx_http_mark_queue_handler(ngx_event_t *ev)
         ngx_http_mark_queue_dispatch(q, now, reason);
     }
 
-    if (ev->timer_set) {
-        ngx_del_timer(ev);
+    if (q->event.timer_set) {
+        ngx_del_timer(&q->event);
     }
 }
 

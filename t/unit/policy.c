@@ -95,6 +95,33 @@ automatic(void)
 
 
 static void
+quick(void)
+{
+    int  i;
+
+    reset(MARK_POLICY_AUTO);
+
+    for (i = 1; i <= 32; i++) {
+        mark_latency_observe(&latency, i, 300 + i);
+    }
+
+    state.last_sent = state.now;
+    state.last_rows = 1;
+
+    state.in_flight = MARK_POLICY_PIPELINE - 1;
+    decides(MARK_POLICY_IDLE, "quick: some in flight");
+
+    state.in_flight = MARK_POLICY_PIPELINE;
+    decides(MARK_POLICY_WAIT, "quick: enough in flight");
+
+    learned();
+    learned();
+    state.in_flight = 1;
+    decides(MARK_POLICY_WAIT, "quick no more");
+}
+
+
+static void
 deadline(void)
 {
     reset(MARK_POLICY_AUTO);
@@ -177,6 +204,7 @@ int
 main(void)
 {
     automatic();
+    quick();
     deadline();
     fixed();
     no_gain();
