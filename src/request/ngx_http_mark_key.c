@@ -78,7 +78,7 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
     ngx_uint_t                  i, n;
     ngx_hash_t                 *ignored;
     ngx_list_part_t            *part;
-    ngx_table_elt_t            *h;
+    ngx_table_elt_t            *h, *host;
     ngx_http_request_t         *r;
     ngx_http_complex_value_t   *cv;
     ngx_http_mark_loc_conf_t   *mlcf;
@@ -94,7 +94,7 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
     cv = n ? mlcf->keys->elts : NULL;
 
     len = 2 * sizeof(void *) + 1
-          + 4 * sizeof(size_t) + r->uri.len + r->args.len + r->unparsed_uri.len
+          + 5 * sizeof(size_t) + r->uri.len + r->args.len + r->unparsed_uri.len
           + r->headers_in.server.len
           + ctx->v1.signature.len + 1 + sizeof(size_t);
 
@@ -139,6 +139,13 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
     p = ngx_http_mark_key_put(p, r->headers_in.server.data,
                               r->headers_in.server.len);
 
+    /* the Host header stands first in HTTP/1.1, but anywhere in HTTP/2 */
+
+    host = r->headers_in.host;
+
+    p = ngx_http_mark_key_put(p, host ? host->value.data : NULL,
+                              host ? host->value.len : 0);
+
     for (i = 0; i < n; i++) {
         p = ngx_http_mark_key_put(p, value[i].data, value[i].len);
     }
@@ -148,9 +155,10 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (ngx_hash_find(ignored, h[i].hash, h[i].lowcase_key,
-                              h[i].key.len)
-                != NULL)
+            if (&h[i] == host
+                || ngx_hash_find(ignored, h[i].hash, h[i].lowcase_key,
+                                 h[i].key.len)
+                   != NULL)
             {
                 continue;
             }
