@@ -1,6 +1,8 @@
 
-/* What the files of ngx_http_mark_module share: its configuration, the state
- * of a client's request, a queue, a batch, and who calls whom. */
+/*
+ * What the files of ngx_http_mark_module share: its configuration, the state
+ * of a client's request, a queue, a batch, and who calls whom.
+ */
 
 
 #ifndef _NGX_HTTP_MARK_H_INCLUDED_

@@ -175,14 +175,6 @@ sub ride {
 }
 
 
-sub location {
-    my ($name) = @_;
-
-    my ($l) = grep { $_->{location} eq $name } @{$t->status->{locations}};
-    return $l;
-}
-
-
 sub bodies { join "\n", map { "$_->{status} $_->{body}" } @_ }
 
 sub expected { join "\n", map { "200 $_" } @_ }
@@ -202,7 +194,7 @@ is($seen[0]{method} . $seen[0]{uri}, 'POST/full/', 'full: its line');
 is($r[2]{headers}{'content-type'}, 'application/json', 'full: content type');
 is($r[2]{headers}{'content-length'}, length $r[2]{body}, 'full: length');
 
-$s = location('/full/');
+$s = $t->location('/full/');
 is($s->{dispatched}{full}, 1, 'full: why');
 is($s->{requests}, 4, 'full: requests');
 is($s->{carriers}{created}, 1, 'full: one carrier');
@@ -241,7 +233,7 @@ $r = http_post($p, '/full/', '{"instances": [1, 2,  3, 4, 5] }');
 is(bodies($r), expected(echo(1 .. 5)), 'oversized');
 is(($b->requests)[0]{body}, '{"instances": [1, 2,  3, 4, 5] }',
     'oversized: as it was');
-is(location('/full/')->{passed}{rows}, 1, 'oversized: counted');
+is($t->location('/full/')->{passed}{rows}, 1, 'oversized: counted');
 
 # Full by bytes.
 
@@ -252,7 +244,7 @@ $b->clear;
 @r = ride('/bytes/', @rows);
 is(bodies(@r), expected(map { echo($_) } @rows), 'full by bytes');
 is(scalar($b->requests), 1, 'full by bytes: one request');
-is(location('/bytes/')->{dispatched}{bytes}, 1, 'full by bytes: why');
+is($t->location('/bytes/')->{dispatched}{bytes}, 1, 'full by bytes: why');
 
 $b->clear;
 my $long = '"' . 'x' x 1000 . '"';
@@ -260,7 +252,7 @@ my $long = '"' . 'x' x 1000 . '"';
     http_request($p, uri => '/bytes/', chunked => 100,
                  body => qq({"instances": [$long]})));
 is(bodies(@r), expected((echo($long)) x 2), 'too many bytes');
-is(location('/bytes/')->{passed}{bytes}, 2, 'too many bytes: counted');
+is($t->location('/bytes/')->{passed}{bytes}, 2, 'too many bytes: counted');
 
 # A fixed delay.
 
@@ -268,7 +260,7 @@ $b->clear;
 @r = ride('/delay/', 1 .. 5);
 is(bodies(@r), expected(map { echo($_) } 1 .. 5), 'delay: each its own row');
 is(scalar($b->requests), 1, 'delay: one request');
-is(location('/delay/')->{dispatched}{delay}, 1, 'delay: why');
+is($t->location('/delay/')->{dispatched}{delay}, 1, 'delay: why');
 ok(!(grep { $_->{time} < 0.4 } @r[0 .. 4]), 'delay: waited for');
 
 # Behind a batch in flight: the first leaves at once, what comes while it is
@@ -286,7 +278,7 @@ is(scalar(map { @{$_->{rows}} } @seen), 40, 'auto: each row once');
 
 my $overlaps = grep { $seen[$_]{time} - $seen[$_ - 1]{time} < 0.05 }
     1 .. $#seen;
-$s = location('/auto/')->{dispatched};
+$s = $t->location('/auto/')->{dispatched};
 cmp_ok($overlaps, '<=', $s->{overdue}, 'auto: one batch at a time');
 cmp_ok($s->{idle}, '>=', 1, 'auto: why');
 
@@ -343,7 +335,7 @@ for my $how (sort keys %backends) {
 @r = ride('/ten/tight', 'NaN', '-Infinity, [NaN]', ('Infinity') x 7);
 is(bodies(@r), expected(tight('NaN'), tight('-Infinity', '[NaN]'),
     (tight('Infinity')) x 7), 'NaN and its kin');
-is(location('/ten/')->{failed_batches}, 0, 'no batch failed');
+is($t->location('/ten/')->{failed_batches}, 0, 'no batch failed');
 
 # As many as may are waiting.
 
@@ -360,7 +352,7 @@ ok(JSON::PP::decode_json($busy[0]{body})->{error}, 'queue size: error');
 like($busy[0]{headers}{'retry-after'}, qr/^\d+$/, 'queue size: Retry-After');
 is($busy[0]{headers}{'x-mark-reason'}, 'rejected', 'queue size: reason');
 
-$s = location('/small/');
+$s = $t->location('/small/');
 is("$s->{rejected} $s->{requests}", '4 6', 'queue size: counted');
 is(bodies(ride('/small/', 7)), expected(echo(7)), 'queue size: room again');
 is(scalar($b->requests), 2, 'queue size: none of them was sent');
@@ -377,7 +369,7 @@ is(bodies($r), expected(echo(9)), 'slo: alone');
 cmp_ok($r->{time}, '>', 0.5, 'slo: waited for company');
 cmp_ok($r->{time}, '<', 5, 'slo: not for all of the delay');
 
-$s = location('/slo/');
+$s = $t->location('/slo/');
 is($s->{dispatched}{deadline}, 1, 'slo: why');
 is($s->{dispatched}{full}, 8, 'slo: why the others');
 cmp_ok($s->{slo}{met} + $s->{slo}{missed}, '==', 17, 'slo: judged');
@@ -390,7 +382,7 @@ for my $n (1 .. 8) {
     is(bodies(@r), expected(echo($n), echo(-$n)), "late: answered $n");
 }
 
-is(location('/late/')->{slo}{missed}, 16, 'late: missed');
+is($t->location('/late/')->{slo}{missed}, 16, 'late: missed');
 
 ($r) = ride('/late/60ms', 9);
 is(bodies($r), expected(echo(9)), 'late: alone');
@@ -399,17 +391,17 @@ cmp_ok($r->{time}, '<', 5, 'late: does not wait for what is lost');
 # Three servers: once they are known, three batches at a time.
 
 is(bodies(ride('/three/', 0)), expected(echo(0)), 'three servers');
-is(location('/three/')->{dispatched}{idle}, 1, 'three servers: the first');
+is($t->location('/three/')->{dispatched}{idle}, 1, 'three servers: the first');
 
 my @c = map {
     my $c = Test::Mark::HTTP->new($p);
     $c->send(uri => '/three/', body => qq({"instances": [$_]}));
     my $want = $_;
-    wait_for(sub { location('/three/')->{in_flight} == $want }, 5);
+    wait_for(sub { $t->location('/three/')->{in_flight} == $want }, 5);
     $c;
 } 1 .. 3;
 
-$s = location('/three/');
+$s = $t->location('/three/');
 is($s->{dispatched}{idle} + $s->{dispatched}{overdue}, 4,
     'three servers: all have left');
 is($s->{dispatched}{overdue}, 0, 'three servers: none had to wait');

@@ -196,12 +196,8 @@ my @alone = http_many([map { { body => $_->[2], uri => '/' } } @cases],
 # Each between good ones, before and after; a batch of good ones has arrived
 # on both sides of it.
 
-sub location {
-    my ($l) = grep { $_->{location} eq '/' } @{$t->status->{locations}};
-    return $l;
-}
 
-my $before = location();
+my $before = $t->location('/');
 $backend->clear;
 
 my (@requests, @good, @bad);
@@ -257,7 +253,7 @@ cmp_ok($batches, '<', @good / 2, 'the neighbours came in batches');
 
 # Every one is counted by its reason.
 
-my $after = location();
+my $after = $t->location('/');
 
 for my $reason (qw(invalid unsupported no_rows rows bytes)) {
     is($after->{passed}{$reason} - $before->{passed}{$reason},

@@ -111,13 +111,6 @@ sub answer { '200 {"predictions": [' . join(', ', @_) . ']}' }
 
 sub said { join "\n", map { "$_->{status} $_->{body}" } @_ }
 
-sub location {
-    my ($name) = @_;
-
-    my ($l) = grep { $_->{location} eq $name } @{$t->status->{locations}};
-    return $l;
-}
-
 
 # A request of some kind, and an ordinary one: they share one batch.
 
@@ -166,14 +159,14 @@ my $row100k = '"' . 'b' x 100000 . '"';
 
 rides('memory', '/', 1);
 rides('more memory', '/', $row10k);
-is(location('/')->{body_files}, 0, 'memory: no file');
+is($t->location('/')->{body_files}, 0, 'memory: no file');
 
 rides('over the buffer', '/', $row100k);
-is(location('/')->{body_files}, 1, 'over the buffer: a file');
+is($t->location('/')->{body_files}, 1, 'over the buffer: a file');
 
 rides('file', '/file', '[1, 2]');
 rides('big file', '/file', $row100k);
-is(location('/file')->{body_files}, 4, 'file: files');
+is($t->location('/file')->{body_files}, 4, 'file: files');
 
 rides('tiny buffer', '/tiny', $row10k);
 rides('tiny buffer, chunked', '/tiny', $row10k, chunked => 30);
@@ -315,7 +308,7 @@ is(scalar(() = $backend->requests), 1, '2 MB in files: one batch');
 my $alone = '"' . 'z' x 5000000 . '"';
 ok(http_post($p, '/', body($alone))->{body} eq substr(answer($alone), 4),
     '5 MB');
-is(location('/')->{passed}{bytes}, 1, '5 MB: passed on');
+is($t->location('/')->{passed}{bytes}, 1, '5 MB: passed on');
 
 # proxy_request_buffering off: batched all the same; what is too big is not
 # read before it is passed on.
@@ -325,23 +318,24 @@ rides('not buffered, chunked', '/direct', 1, chunked => 3);
 
 ok(http_post($p, '/direct', body($row100k))->{body}
     eq substr(answer($row100k), 4), 'not buffered: alone');
-is(location('/direct')->{passed}{bytes}, 1, 'not buffered: passed on');
+is($t->location('/direct')->{passed}{bytes}, 1, 'not buffered: passed on');
 
 ok(http_request($p, uri => '/direct', body => body($row100k), chunked => 999)
     ->{body} eq substr(answer($row100k), 4), 'not buffered: chunked alone');
-is(location('/direct')->{passed}{bytes}, 2, 'not buffered: passed on, read');
+is($t->location('/direct')->{passed}{bytes}, 2,
+    'not buffered: passed on, read');
 
 # What is passed on, as it is.
 
 sub passes {
     my ($name, $reason, %how) = @_;
 
-    my $before = location('/')->{passed}{$reason};
+    my $before = $t->location('/')->{passed}{$reason};
     $backend->clear;
 
     my $r = http_request($p, uri => '/', timeout => 10, %how);
 
-    is(location('/')->{passed}{$reason}, $before + 1, "$name: counted");
+    is($t->location('/')->{passed}{$reason}, $before + 1, "$name: counted");
 
     return ($r, $backend->requests);
 }
@@ -409,6 +403,6 @@ rides('afterwards', '/', '"as ever"');
 
 my $status = $t->status;
 is($status->{queued}, 0, 'nothing is left waiting');
-is(location('/')->{failed_batches}, 0, 'no batch failed');
+is($t->location('/')->{failed_batches}, 0, 'no batch failed');
 
 done_testing;

@@ -89,18 +89,9 @@ sub clients {
 }
 
 
-sub counters {
-    my ($name) = @_;
-
-    my ($l) = grep { $_->{location} eq $name } @{$t->status->{locations}};
-
-    return $l;
-}
-
-
 is(clients('/serial', 16, 20), 0, 'serial: right answers');
 
-my $l = counters('/serial');
+my $l = $t->location('/serial');
 
 is($l->{requests}, 320, 'serial: all queued');
 cmp_ok($l->{rows} / $l->{batches}, '>', 5,
@@ -112,7 +103,7 @@ is(clients('/rows', 2, 6), 0, 'rows: right answers');
 is(clients('/rows', 3, 6, 2), 0, 'rows: of two rows');
 is(clients('/rows', 6, 8), 0, 'rows: six at once');
 
-$l = counters('/rows');
+$l = $t->location('/rows');
 
 cmp_ok($l->{dispatched}{no_gain}, '>', 0,
        "rows: $l->{dispatched}{no_gain} did not wait");
@@ -121,7 +112,7 @@ cmp_ok($l->{dispatched}{no_gain}, '>', 0,
 
 is(clients('/hang', 4, 5), 0, 'hang: before');
 
-my $before = counters('/hang');
+my $before = $t->location('/hang');
 
 my $victim = Test::Mark::HTTP->new($port);
 $victim->send(method => 'POST', uri => '/hang',
@@ -130,7 +121,7 @@ sleep 0.1;
 
 is(clients('/hang', 4, 20), 0, 'hang: those behind it are answered');
 
-$l = counters('/hang');
+$l = $t->location('/hang');
 
 my %since = map { $_ => $l->{dispatched}{$_} - $before->{dispatched}{$_} }
     qw(idle overdue);
@@ -139,10 +130,10 @@ cmp_ok($since{overdue}, '>=', 1, 'hang: overdue');
 cmp_ok($since{idle}, '>', $since{overdue},
        "hang: then as before: $since{idle} idle, $since{overdue} overdue");
 
-is(counters('/hang')->{in_flight}, 1, 'hang: still in flight');
+is($t->location('/hang')->{in_flight}, 1, 'hang: still in flight');
 $victim->close;
 
-ok(wait_for(sub { counters('/hang')->{in_flight} == 0 }),
+ok(wait_for(sub { $t->location('/hang')->{in_flight} == 0 }),
    'hang: gone with its client');
 
 done_testing();

@@ -176,12 +176,6 @@ sub echoes { join "\n", map { "200 {\"predictions\": [$_]}" } @_ }
 
 sub batches { join ' ', map { scalar @{$_->{rows} || []} } $backend->requests }
 
-sub location {
-    my ($name) = @_;
-
-    my ($l) = grep { $_->{location} eq $name } @{$t->status->{locations}};
-    return $l;
-}
 
 sub logged {
     my ($regex, $name) = @_;
@@ -217,7 +211,7 @@ for my $n (8, 32) {
     }
 }
 
-$s = location('/32/');
+$s = $t->location('/32/');
 is($s->{retries}, 4 * 32, 'counted: retries');
 is($s->{failed_batches}, 4, 'counted: failed batches');
 is($s->{passed}{unsplit}, 0, 'batching goes on');
@@ -253,7 +247,7 @@ for my $code (401, 403, 408, 429, 502, 503, 504) {
 
 @r = ride('/dead/x', 1 .. 8);
 is(join(' ', map { $_->{status} } @r), join(' ', (502) x 8), 'dead: to all');
-is(location('/dead/')->{retries}, 0, 'dead: not tried again');
+is($t->location('/dead/')->{retries}, 0, 'dead: not tried again');
 
 my $refused = () = $t->log =~ /connect\(\) failed/g;
 is($refused, 1, 'dead: one try to connect');
@@ -279,7 +273,7 @@ for my $what (qw(more text leak_behind)) {
 # After three of those in a row the queue gives up for a while, and says so;
 # others of the same location go on.
 
-my $passed = location('/8/')->{passed}{unsplit};
+my $passed = $t->location('/8/')->{passed}{unsplit};
 
 for my $n (1 .. 3) {
     @r = ride('/8/batch_less?pause', 1 .. 8);
@@ -293,7 +287,7 @@ logged(qr/\[warn\].*has\ not\ as\ many\ "predictions".*,\ as\ those\ before:
 @r = ride('/8/batch_less?pause', 1 .. 8);
 is(said(@r), echoes(1 .. 8), 'paused: each its own');
 is(batches(), '1 1 1 1 1 1 1 1', 'paused: not batched');
-is(location('/8/')->{passed}{unsplit} - $passed, 8, 'paused: counted');
+is($t->location('/8/')->{passed}{unsplit} - $passed, 8, 'paused: counted');
 
 @r = ride('/8/batch_less?other', 1 .. 8);
 is(batches(), '8 1 1 1 1 1 1 1 1', 'paused: others are not');
@@ -306,7 +300,7 @@ for my $n (1 .. 2) {
     }
 }
 
-is(location('/32/')->{passed}{unsplit}, 0, 'in between: not paused');
+is($t->location('/32/')->{passed}{unsplit}, 0, 'in between: not paused');
 
 # No more than four of them at a time.
 
@@ -348,8 +342,8 @@ like($r[0]{body}, qr/\A\{"error": "[^"]*deadline[^"]*"\}\z/, 'expired: JSON');
 is($r[0]{headers}{'content-type'}, 'application/json', 'expired: type');
 is($r[0]{headers}{'x-mark-reason'}, 'expired', 'expired: reason');
 is(batches(), '8', 'expired: not tried');
-is(location('/slo/')->{expired}, 8, 'expired: counted');
-is(location('/slo/')->{slo}{missed}, 8, 'expired: missed');
+is($t->location('/slo/')->{expired}, 8, 'expired: counted');
+is($t->location('/slo/')->{slo}{missed}, 8, 'expired: missed');
 
 # A location that does not send what it got.
 
@@ -368,8 +362,8 @@ for my $name ('replaced', 'unread') {
     @r = ride("/$name/echo?x=$x", 1 .. 8);
     is(said(@r), "@want", "$name: answers again");
     is(scalar(() = $backend->requests), 8, "$name: not batched any longer");
-    is(location("/$name/")->{passed}{replaced}, 8, "$name: counted");
-    is(location("/$name/")->{carriers}{created}, 1, "$name: one carrier");
+    is($t->location("/$name/")->{passed}{replaced}, 8, "$name: counted");
+    is($t->location("/$name/")->{carriers}{created}, 1, "$name: one carrier");
 }
 
 my $warnings = () = $t->log =~ /\[warn\].*does not send the request's/g;

@@ -123,15 +123,16 @@ in_flight('all-reset', 'reset', 0 .. 3);
 # A batch of one is with the backend as stock nginx would have it.
 
 {
-    my $before = counts('/timer');
+    my $before = $t->location('/timer');
 
     $b->clear;
     $b->freeze;
     my $c = client('/timer/one', 1);
-    ok(reached('/timer', in_flight => 1), 'alone: in flight');
+    ok($t->reached('/timer', in_flight => 1), 'alone: in flight');
     $c->close;
-    ok(reached('/timer', aborted => $before->{aborted} + 1), 'alone: aborted');
-    ok(reached('/timer', in_flight => 0), 'alone: over at once');
+    ok($t->reached('/timer', aborted => $before->{aborted} + 1),
+        'alone: aborted');
+    ok($t->reached('/timer', in_flight => 0), 'alone: over at once');
     $b->resume;
     ok(logged('/timer/one', 499, 1), 'alone: logged');
 }
@@ -139,30 +140,31 @@ in_flight('all-reset', 'reset', 0 .. 3);
 # While they wait for another try: four at a time go.
 
 {
-    my $before = counts('/poison');
+    my $before = $t->location('/poison');
     my @clients = map { client('/poison', $_) } 1 .. 8;
 
-    ok(reached('/poison', retries => $before->{retries} + 4), 'retries');
-    is(counts('/poison')->{queued}, 4, 'retries: the others wait');
+    ok($t->reached('/poison', retries => $before->{retries} + 4), 'retries');
+    is($t->location('/poison')->{queued}, 4, 'retries: the others wait');
 
     $clients[4]->close;
-    ok(reached('/poison', queued => 3), 'retries: first waiting left');
+    ok($t->reached('/poison', queued => 3), 'retries: first waiting left');
     $clients[7]->reset;
-    ok(reached('/poison', queued => 2), 'retries: last waiting left');
+    ok($t->reached('/poison', queued => 2), 'retries: last waiting left');
     $clients[6]->shutdown_write;
-    ok(reached('/poison', queued => 1), 'retries: middle waiting left');
+    ok($t->reached('/poison', queued => 1), 'retries: middle waiting left');
 
     $clients[1]->close;
-    ok(reached('/poison', queued => 0), 'retries: the next for who left');
-    is(counts('/poison')->{retries} - $before->{retries}, 5, 'five tries');
+    ok($t->reached('/poison', queued => 0), 'retries: the next for who left');
+    is($t->location('/poison')->{retries} - $before->{retries}, 5,
+        'five tries');
 
     $t->write_file('gate', '');
 
     answers('retries', map { [$clients[$_], $_ + 1] } 0, 2, 3, 5);
-    is(counts('/poison')->{aborted} - $before->{aborted}, 4,
+    is($t->location('/poison')->{aborted} - $before->{aborted}, 4,
         'retries: four aborted');
     ok(logged('/poison', 499, 4), 'retries: logged');
-    ok(reached('/poison', in_flight => 0), 'retries: nothing left');
+    ok($t->reached('/poison', in_flight => 0), 'retries: nothing left');
 }
 
 # All of them leave while they wait for another try.
@@ -170,13 +172,16 @@ in_flight('all-reset', 'reset', 0 .. 3);
 {
     unlink $gate;
 
-    my $before = counts('/poison');
+    my $before = $t->location('/poison');
     my @clients = map { client('/poison/all', $_) } 1 .. 8;
 
-    ok(reached('/poison', retries => $before->{retries} + 4), 'all: retries');
+    ok($t->reached('/poison', retries => $before->{retries} + 4),
+        'all: retries');
     $_->close for reverse @clients;
-    ok(reached('/poison', aborted => $before->{aborted} + 8), 'all: aborted');
-    ok(reached('/poison', queued => 0, in_flight => 0), 'all: nothing left');
+    ok($t->reached('/poison', aborted => $before->{aborted} + 8),
+        'all: aborted');
+    ok($t->reached('/poison', queued => 0, in_flight => 0),
+        'all: nothing left');
 
     $t->write_file('gate', '');
     answers('all: next', map { [client('/', $_), $_] } 1 .. 4);
@@ -185,7 +190,7 @@ in_flight('all-reset', 'reset', 0 .. 3);
 # One who leaves before his whole body is there was never in a queue.
 
 {
-    my $before = counts('/');
+    my $before = $t->location('/');
     my $c = Test::Mark::HTTP->new($p);
 
     $c->write("POST /early HTTP/1.1\r\nHost: localhost\r\n"
@@ -195,20 +200,20 @@ in_flight('all-reset', 'reset', 0 .. 3);
     $c->close;
     ok(logged('/early', 400, 1), 'early: logged');
 
-    my $after = counts('/');
+    my $after = $t->location('/');
     is($after->{$_}, $before->{$_}, "early: $_") for qw(requests aborted);
 }
 
 # The only one leaves, and the timer finds nobody.
 
 {
-    my $before = counts('/timer');
+    my $before = $t->location('/timer');
 
     $b->clear;
     my $c = client('/timer/gone', 1);
-    ok(reached('/timer', queued => 1), 'timer: queued');
+    ok($t->reached('/timer', queued => 1), 'timer: queued');
     $c->close;
-    ok(reached('/timer', aborted => $before->{aborted} + 1), 'timer: left');
+    ok($t->reached('/timer', aborted => $before->{aborted} + 1), 'timer: left');
 
     # the same queue, from an empty state
     my @clients = map { client('/timer/gone', $_) } 2, 3;
@@ -223,13 +228,13 @@ in_flight('all-reset', 'reset', 0 .. 3);
     my $c = Test::Mark::HTTP->new($p);
 
     $c->send(uri => '/pipeline', body => '{"instances": [1]}');
-    ok(reached('/', queued => 1), 'pipeline: queued');
+    ok($t->reached('/', queued => 1), 'pipeline: queued');
     $c->send(uri => '/pipeline', body => '{"instances": [2]}');
 
     my @clients = map { client('/pipeline', $_) } 3 .. 5;
     answers('pipeline: first', [$c, 1],
             map { [$clients[$_ - 3], $_] } 3 .. 5);
-    ok(reached('/', queued => 1), 'pipeline: second queued');
+    ok($t->reached('/', queued => 1), 'pipeline: second queued');
 
     @clients = map { client('/pipeline', $_) } 6 .. 8;
     answers('pipeline: second', [$c, 2],
@@ -239,21 +244,21 @@ in_flight('all-reset', 'reset', 0 .. 3);
 # One who leaves amid his own, large answer.
 
 {
-    my $before = counts('/big');
+    my $before = $t->location('/big');
     my $row = '"' . 'x' x 3000000 . '"';
     my $slow = Test::Mark::HTTP->new($p, rcvbuf => 4096);
 
     $slow->send(uri => '/big', body => qq({"instances": [$row]}));
-    ok(reached('/big', queued => 1), 'big: queued');
+    ok($t->reached('/big', queued => 1), 'big: queued');
 
     my @clients = map { client('/big', $_) } 2, 3;
     answers('big', [$clients[0], 2], [$clients[1], 3]);
-    ok(reached('/big', in_flight => 0), 'big: the backend is free');
+    ok($t->reached('/big', in_flight => 0), 'big: the backend is free');
     ok(!logged_now('/big', 200, 3), 'big: not yet over');
 
     $slow->reset;
     ok(logged('/big', 200, 3), 'big: logged as answered');
-    is(counts('/big')->{aborted}, $before->{aborted}, 'big: not aborted');
+    is($t->location('/big')->{aborted}, $before->{aborted}, 'big: not aborted');
 }
 
 done_testing;
@@ -265,7 +270,7 @@ sub waiting {
     my ($name, $how, @leave) = @_;
 
     my $uri = "/waiting/$name";
-    my $before = counts('/');
+    my $before = $t->location('/');
     my %left = map { $_ => 1 } @leave;
 
     $b->clear;
@@ -274,16 +279,16 @@ sub waiting {
 
     for my $n (0 .. 2) {
         push @clients, client($uri, $n);
-        reached('/', queued => $n + 1);
+        $t->reached('/', queued => $n + 1);
     }
 
-    is(counts('/')->{queued}, 3, "$name: queued");
+    is($t->location('/')->{queued}, 3, "$name: queued");
 
     leave($how, $clients[$_]) for @leave;
 
-    ok(reached('/', aborted => $before->{aborted} + @leave),
+    ok($t->reached('/', aborted => $before->{aborted} + @leave),
         "$name: aborted");
-    is(counts('/')->{queued}, 3 - @leave, "$name: out of the queue");
+    is($t->location('/')->{queued}, 3 - @leave, "$name: out of the queue");
 
     push @clients, client($uri, $_) for 3 .. 3 + @leave;
 
@@ -305,7 +310,7 @@ sub in_flight {
     my ($name, $how, @leave) = @_;
 
     my $uri = "/flying/$name";
-    my $before = counts('/');
+    my $before = $t->location('/');
     my %left = map { $_ => 1 } @leave;
 
     $b->clear;
@@ -315,14 +320,14 @@ sub in_flight {
 
     for my $n (0 .. 3) {
         push @clients, client($uri, $n);
-        reached('/', queued => $n + 1) if $n < 3;
+        $t->reached('/', queued => $n + 1) if $n < 3;
     }
 
-    ok(reached('/', in_flight => 1), "$name: in flight");
+    ok($t->reached('/', in_flight => 1), "$name: in flight");
 
     leave($how, $clients[$_]) for @leave;
 
-    my $aborted = reached('/', aborted => $before->{aborted} + @leave);
+    my $aborted = $t->reached('/', aborted => $before->{aborted} + @leave);
     $b->resume;
 
     ok($aborted, "in flight: $name: aborted");
@@ -376,28 +381,6 @@ sub gone {
     return if $how ne 'half';
 
     is(join('', map { $_->read_all } @clients), '', "$name: no answer");
-}
-
-
-sub counts {
-    my ($location) = @_;
-
-    my ($found) = grep { $_->{location} eq $location }
-        @{$t->status->{locations}};
-
-    return $found;
-}
-
-
-# waits until all these counters have these values
-
-sub reached {
-    my ($location, %values) = @_;
-
-    return wait_for(sub {
-        my $now = counts($location);
-        return !grep { $now->{$_} != $values{$_} } keys %values;
-    });
 }
 
 

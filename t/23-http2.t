@@ -158,7 +158,7 @@ for my $n (0 .. 7) {
         push @{$ids[$n % 2]}, posts($h[$n % 2], '/mixed', $n);
     }
 
-    reached('/', queued => $n + 1) if $n < 7;
+    $t->reached('/', queued => $n + 1) if $n < 7;
 }
 
 answers('mixed, first', $h[0], [$ids[0], 0, 2, 4, 6]);
@@ -174,13 +174,13 @@ $_->close for @h, @h1;
 # RST_STREAM of those that wait: first, middle, last.
 
 $b->clear;
-$before = counts('/');
+$before = $t->location('/');
 $h = connection();
 @ids = posts($h, '/reset', 0 .. 4);
-ok(reached('/', queued => 5), 'reset: queued');
+ok($t->reached('/', queued => 5), 'reset: queued');
 $h->reset($ids[$_]) for 0, 2, 4;
-ok(reached('/', queued => 2), 'reset: out of the queue');
-is(counts('/')->{aborted} - $before->{aborted}, 3, 'reset: aborted');
+ok($t->reached('/', queued => 2), 'reset: out of the queue');
+is($t->location('/')->{aborted} - $before->{aborted}, 3, 'reset: aborted');
 push @ids, posts($h, '/reset', 5 .. 10);
 answers('reset', $h, [[@ids[1, 3, 5 .. 10]], 1, 3, 5 .. 10]);
 is(join('|', map { "@{$_->{rows}}" } $b->requests), '1 3 5 6 7 8 9 10',
@@ -199,12 +199,12 @@ for ([0], [3], [0, 1, 7], [0 .. 7]) {
 
     $b->clear;
     $b->freeze;
-    $before = counts('/');
+    $before = $t->location('/');
     @ids = posts($h, $uri, 0 .. 7);
-    ok(reached('/', in_flight => 1), "$uri: in flight");
+    ok($t->reached('/', in_flight => 1), "$uri: in flight");
 
     $h->reset($ids[$_]) for @gone;
-    my $aborted = reached('/', aborted => $before->{aborted} + @gone);
+    my $aborted = $t->reached('/', aborted => $before->{aborted} + @gone);
 
     $b->resume;
     ok($aborted, "$uri: aborted");
@@ -226,7 +226,7 @@ for my $when ('queued', 'in flight', 'answered') {
 
         $b->clear;
         $b->freeze;
-        $before = counts('/');
+        $before = $t->location('/');
 
         my ($lost, $kept) = (connection(), connection());
         my (@lost, @kept);
@@ -234,23 +234,23 @@ for my $when ('queued', 'in flight', 'answered') {
         for my $n (0 .. ($when eq 'queued' ? 6 : 7)) {
             push @lost, posts($lost, $uri, $n) if $n % 3 != 1;
             push @kept, posts($kept, $uri, $n) if $n % 3 == 1;
-            reached('/', queued => $n + 1) if $n < 7;
+            $t->reached('/', queued => $n + 1) if $n < 7;
         }
 
         my $n = @lost;
 
         if ($when eq 'queued') {
             $lost->$how;
-            ok(reached('/', queued => 2), "$name: out of the queue");
+            ok($t->reached('/', queued => 2), "$name: out of the queue");
             push @kept, posts($kept, $uri, 10 .. 15);
-            ok(reached('/', in_flight => 1), "$name: in flight");
+            ok($t->reached('/', in_flight => 1), "$name: in flight");
             $b->resume;
             answers($name, $kept, [\@kept, 1, 4, 10 .. 15]);
 
         } elsif ($when eq 'in flight') {
-            ok(reached('/', in_flight => 1), "$name: in flight");
+            ok($t->reached('/', in_flight => 1), "$name: in flight");
             $lost->$how;
-            ok(reached('/', aborted => $before->{aborted} + $n),
+            ok($t->reached('/', aborted => $before->{aborted} + $n),
                 "$name: aborted");
             $b->resume;
             answers($name, $kept, [\@kept, 1, 4, 7]);
@@ -260,7 +260,7 @@ for my $when ('queued', 'in flight', 'answered') {
             # nginx sees the answer and the loss in one round, or finds
             # out when it writes
 
-            ok(reached('/', in_flight => 1), "$name: in flight");
+            ok($t->reached('/', in_flight => 1), "$name: in flight");
             my ($worker) = $t->workers;
             kill 'STOP', $worker;
             $b->resume;
@@ -280,16 +280,17 @@ for my $when ('queued', 'in flight', 'answered') {
 
 # Lost while they wait for another try.
 
-$before = counts('/poison');
+$before = $t->location('/poison');
 $h = connection();
 @ids = posts($h, '/poison', 0 .. 7);
-ok(reached('/poison', retries => $before->{retries} + 4), 'retries');
-is(counts('/poison')->{queued}, 4, 'retries: others wait');
+ok($t->reached('/poison', retries => $before->{retries} + 4), 'retries');
+is($t->location('/poison')->{queued}, 4, 'retries: others wait');
 $h->reset($ids[5]);
-ok(reached('/poison', queued => 3), 'retries: one of these reset');
+ok($t->reached('/poison', queued => 3), 'retries: one of these reset');
 $h->abort;
-ok(reached('/poison', queued => 0, in_flight => 0), 'retries: all gone');
-is(counts('/poison')->{aborted} - $before->{aborted}, 8, 'retries: aborted');
+ok($t->reached('/poison', queued => 0, in_flight => 0), 'retries: all gone');
+is($t->location('/poison')->{aborted} - $before->{aborted}, 8,
+    'retries: aborted');
 $t->write_file('gate', '');
 ok(logged('/poison', 499, '\S+ \S+', 8), 'retries: logged');
 over('retries');
@@ -301,11 +302,11 @@ $h->close;
 
 # Answers that flow control holds back do not hold up others.
 
-$before = counts('/');
+$before = $t->location('/');
 $h = Test::Mark::HTTP2->new($t->port(8443), window => 5, auto_window => 0);
 my $other = connection();
 @ids = posts($h, '/window', 0 .. 3);
-reached('/', queued => 4);
+$t->reached('/', queued => 4);
 my @others = posts($other, '/window', 4 .. 7);
 answers('window: others', $other, [\@others, 4 .. 7]);
 $h->wait(sub {
@@ -313,13 +314,13 @@ $h->wait(sub {
 });
 is(join(' ', map { $h->stream($_)->{body} } @ids),
     join(' ', ('{"pre') x 4), 'window: as much as fits');
-ok(reached('/', in_flight => 0), 'window: the backend is free');
+ok($t->reached('/', in_flight => 0), 'window: the backend is free');
 is($t->status->{carriers}{created}, $t->status->{carriers}{freed},
     'window: carriers are back');
 $h->reset($ids[1]);
 $h->window_update($ids[$_], 1000) for 0, 2, 3;
 answers('window: opened', $h, [[@ids[0, 2, 3]], 0, 2, 3]);
-is(counts('/')->{aborted}, $before->{aborted}, 'window: nobody aborted');
+is($t->location('/')->{aborted}, $before->{aborted}, 'window: nobody aborted');
 $h->close;
 $other->close;
 
@@ -382,28 +383,6 @@ sub answers {
     is(join(' ', map { "$_->{status} $_->{body}" } @got),
         join(' ', map { qq(200 {"predictions": [$_]}) } @rows),
         "$name: answers");
-}
-
-
-sub counts {
-    my ($location) = @_;
-
-    my ($found) = grep { $_->{location} eq $location }
-        @{$t->status->{locations}};
-
-    return $found;
-}
-
-
-# waits until all these counters have these values
-
-sub reached {
-    my ($location, %values) = @_;
-
-    return wait_for(sub {
-        my $now = counts($location);
-        return !grep { $now->{$_} != $values{$_} } keys %values;
-    });
 }
 
 

@@ -105,7 +105,7 @@ EOC
     answers('HUP: new', \@r, 11 .. 14);
     is($r[0]{headers}{'x-generation'}, 2, 'HUP: new configuration');
 
-    my $c = counts('/fly');
+    my $c = $t->location('/fly');
     is($c->{requests}, 8, 'HUP: counters go on');
     is($c->{carriers}{freed}, 2, 'HUP: carriers');
 
@@ -113,7 +113,7 @@ EOC
 
     ($old) = $t->workers;
     @clients = map { client('/wait', $_) } 1 .. 3;
-    ok(reached('/wait', queued => 3), 'HUP: waiting');
+    ok($t->reached('/wait', queued => 3), 'HUP: waiting');
     ok(reload(3), 'HUP: with these');
     answers('HUP: waiting', [map { $_->response } @clients], 1 .. 3);
     $_->close for @clients;
@@ -121,15 +121,15 @@ EOC
 
     # a refused reload changes nothing
 
-    my $before = counts('/fly')->{requests};
+    my $before = $t->location('/fly')->{requests};
     @clients = map { client('/fly', $_) } 1 .. 3;
-    ok(reached('/fly', queued => 3), 'refused: waiting');
+    ok($t->reached('/fly', queued => 3), 'refused: waiting');
     ok(!$t->reload("%%GLOBALS%%\nevents { }\nnonsense;\n"), 'refused');
     $t->allow(qr/"nonsense"/);
     configure(3);
     push @clients, client('/fly', 4);
     answers('refused', [map { $_->response } @clients], 1 .. 4);
-    is(counts('/fly')->{requests}, $before + 4, 'refused: counters');
+    is($t->location('/fly')->{requests}, $before + 4, 'refused: counters');
 
     # QUIT likewise
 
@@ -152,7 +152,8 @@ EOC
     my ($old) = $t->workers;
     my @clients = in_flight_and_waiting();
     push @clients, map { client('/fly/other', $_) } 1 .. 3;
-    ok(reached('/fly', queued => 3), 'shutdown timeout: others wait longer');
+    ok($t->reached('/fly', queued => 3),
+        'shutdown timeout: others wait longer');
 
     my $start = time;
 
@@ -203,7 +204,7 @@ EOC
 
     my $status = $t->status;
     is("$status->{queued} $status->{in_flight}", '0 0', 'kill: gauges');
-    is(counts('/fly')->{requests}, 8, 'kill: counters stay');
+    is($t->location('/fly')->{requests}, 8, 'kill: counters stay');
 
     answers('kill: after', [batch('/fly', 1 .. 4)], 1 .. 4);
     $status = $t->status;
@@ -244,8 +245,8 @@ EOC
     ok(wait_for(sub { $t->workers(all => 1) == 2 }), 'reloads: all left');
 
     # the last of the signals may still be on its way
-    wait_for(sub { counts('/load')->{queued} == 0 });
-    is(counts('/load')->{requests}, 454, 'reloads: counters');
+    wait_for(sub { $t->location('/load')->{queued} == 0 });
+    is($t->location('/load')->{requests}, 454, 'reloads: counters');
 
     # but for cached connections to the backend
 
@@ -335,8 +336,8 @@ for my $method (qw(epoll poll select)) {
         $clients[0]->close;
         $clients[5]->reset;
         $clients[6]->shutdown_write;
-        ok(reached('/wait', aborted => 2), "$method: aborted, waiting");
-        my $aborted = reached('/fly', aborted => 1);
+        ok($t->reached('/wait', aborted => 2), "$method: aborted, waiting");
+        my $aborted = $t->reached('/fly', aborted => 1);
         $b->resume;
         ok($aborted, "$method: aborted, in flight");
         answers("$method, the others",
@@ -470,9 +471,9 @@ sub in_flight_and_waiting {
 
     my @clients = map { client('/fly', $_) } 1 .. 4;
 
-    ok(reached('/fly', in_flight => 1), 'a batch is in flight');
+    ok($t->reached('/fly', in_flight => 1), 'a batch is in flight');
     push @clients, map { client('/wait', $_) } 5 .. 7;
-    ok(reached('/wait', queued => 3), 'requests wait');
+    ok($t->reached('/wait', queued => 3), 'requests wait');
 
     return @clients;
 }
@@ -501,27 +502,4 @@ sub answers {
             "$rows[$_]: $r->{status} " . substr($r->{body}, 0, 80)
                 . ($r->{error} || '') . "\n"
         } splice @wrong, 0, 5);
-}
-
-
-sub counts {
-    my ($location) = @_;
-
-    my $status = $t->status or return {};
-    my ($found) = grep { $_->{location} eq $location }
-        @{$status->{locations}};
-
-    return $found;
-}
-
-
-# waits until all these counters have these values
-
-sub reached {
-    my ($location, %values) = @_;
-
-    return wait_for(sub {
-        my $now = counts($location);
-        return !grep { ($now->{$_} || 0) != $values{$_} } keys %values;
-    });
 }

@@ -334,7 +334,7 @@ is(scalar(map { @{$_->{rows}} } $b->requests), 3, '/rate: the backend');
 
 $b->freeze;
 my @clients = map { client('/conns', $_) } 1 .. 3;
-reached('/conns', in_flight => 1);
+$t->reached('/conns', in_flight => 1);
 is(client('/conns', 4)->response->{status}, 503, '/conns: over');
 $b->resume;
 is(join(' ', map { $_->response->{body} =~ /(\d+)/ } @clients), '1 2 3',
@@ -347,7 +347,7 @@ $other->clear;
 three('/mirror', rows => [7, 8, 9]);
 is(join(' ', sort map { "@{$_->{rows}}" } $other->wait_requests(3)), '7 8 9',
     '/mirror: copies');
-is(counts('/copy')->{passed}{subrequest}, 3, '/mirror: not batched');
+is($t->location('/copy')->{passed}{subrequest}, 3, '/mirror: not batched');
 
 # The headers that proxy_set_header makes.
 
@@ -450,21 +450,4 @@ sub client {
     $c->send(uri => $uri, body => qq({"instances": [$row]}));
 
     return $c;
-}
-
-
-sub counts {
-    my ($location) = @_;
-
-    my ($found) = grep { $_->{location} eq $location }
-        @{$t->status->{locations}};
-
-    return $found;
-}
-
-
-sub reached {
-    my ($location, $name, $value) = @_;
-
-    return wait_for(sub { counts($location)->{$name} == $value });
 }

@@ -240,7 +240,7 @@ ok(wait_for(sub {
 
 three('/linger');
 three('/file', rows => [map { '"' . $_ x 5000 . '"' } 1 .. 3]);
-is(counts('/file')->{body_files}, 3, '/file: read back');
+is($t->location('/file')->{body_files}, 3, '/file: read back');
 three('/in-file');
 three('/slow', rows => [map { '"' . $_ x 50000 . '"' } 1 .. 3]);
 
@@ -322,16 +322,6 @@ sub many {
         { uri => $uri, body => qq({"instances": [$row]}),
           headers => \@headers };
     } @rows], port => $p, timeout => 15);
-}
-
-
-sub counts {
-    my ($location) = @_;
-
-    my ($found) = grep { $_->{location} eq $location }
-        @{$t->status->{locations}};
-
-    return $found;
 }
 
 

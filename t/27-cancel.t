@@ -57,12 +57,12 @@ for my $uri ('/stops', '/goes-on') {
     $c[0]->close;
     $c[1]->close;
 
-    ok(wait_for(sub { counters($uri)->{aborted} == 2 }), "$uri: two left");
+    ok(wait_for(sub { $t->location($uri)->{aborted} == 2 }), "$uri: two left");
     is(in_flight($uri), 1, "$uri: one stays, and so does the batch");
 
     $c[2]->close;
 
-    ok(wait_for(sub { counters($uri)->{aborted} == 3 }), "$uri: all left");
+    ok(wait_for(sub { $t->location($uri)->{aborted} == 3 }), "$uri: all left");
 
     if ($uri eq '/stops') {
         ok(wait_for(sub { in_flight($uri) == 0 }, 2), "$uri: ended");
@@ -73,19 +73,10 @@ for my $uri ('/stops', '/goes-on') {
         cmp_ok(time - $start, '>', 2, "$uri: which took its time");
     }
 
-    is(counters($uri)->{failed_batches}, 0, "$uri: no batch failed");
+    is($t->location($uri)->{failed_batches}, 0, "$uri: no batch failed");
 }
 
 done_testing();
 
 
-sub counters {
-    my ($name) = @_;
-
-    my ($l) = grep { $_->{location} eq $name } @{$t->status->{locations}};
-
-    return $l;
-}
-
-
-sub in_flight { counters($_[0])->{in_flight} }
+sub in_flight { $t->location($_[0])->{in_flight} }

@@ -204,7 +204,7 @@ is(scalar(grep { $r[$_]{body} =~ tr/7// == $rows[$_] } 0 .. 239), 240,
 # a request is logged when all of it has been counted
 logged('load', qr!POST /load 200 .*!, 240);
 
-$c = counts('/load');
+$c = $t->location('/load');
 is($c->{requests}, 240, 'load: requests');
 is($c->{rows}, $rows, 'load: rows');
 is($c->{batches}, scalar($backend->requests), 'load: batches');
@@ -245,7 +245,7 @@ logged('invalid', qr!POST /load/x 400 <-> <-> $time $time <invalid> <1>!, 2);
 logged('too many rows', qr!POST /load/x 200 <-> <-> $time $time <rows> <1>!);
 logged('GET', qr!GET /load/get 400 <-> <-> <-> <-> <-> <->!);
 logged('encoded', qr!POST /load/coded 200 <-> <-> $time $time <encoded> <1>!);
-$c = counts('/load');
+$c = $t->location('/load');
 is($c->{passed}{$_->[0]}, $_->[1], "passed: $_->[0]")
     for ['no_rows', 1], ['unsupported', 1], ['invalid', 2], ['rows', 1],
         ['method', 1], ['encoded', 1], ['bytes', 0], ['subrequest', 0];
@@ -254,14 +254,14 @@ is($c->{requests}, 245, 'passed are not queued');
 @r = post_on_one('/poison', 1 .. 4);
 is(scalar(grep { $_->{status} == 200 } @r), 4, 'retried: answered');
 logged('retried', qr!POST /poison 200 <1> <1> $time $time <retry> <->!, 4);
-$c = counts('/poison');
+$c = $t->location('/poison');
 is("$c->{failed_batches} $c->{retries} $c->{requests} $c->{batches}",
     '1 4 4 1', 'retried: counters');
 
 @r = post_on_one('/late', 1 .. 4);
 is(scalar(grep { $_->{status} == 200 } @r), 4, 'late: answered');
 logged('late', qr!POST /late 200 <4> <4> $time $time <full> <0>!, 4);
-$c = counts('/late');
+$c = $t->location('/late');
 is("$c->{slo}{met} $c->{slo}{missed}", '0 4', 'late: slo');
 
 @r = post_on_one('/rejects', 1, 1, 1);
@@ -269,15 +269,15 @@ is(join(' ', sort map { $_->{status} } @r), '200 200 503', 'rejects');
 ($r) = grep { $_->{status} == 503 } @r;
 is($r->{headers}{'x-mark-reason'}, 'rejected', 'rejected: reason');
 logged('rejected', qr!POST /rejects 503 <-> <-> <-> <-> <rejected> <->!);
-is(counts('/rejects')->{rejected}, 1, 'rejected: counter');
-is(counts('/rejects')->{requests}, 3, 'rejected: one of the requests');
+is($t->location('/rejects')->{rejected}, 1, 'rejected: counter');
+is($t->location('/rejects')->{requests}, 3, 'rejected: one of the requests');
 
 @r = post_on_one('/down', 1 .. 4);
 is(join(' ', map { "$_->{status} $_->{body}" } @r),
     join(' ', ('502 elsewhere') x 4), 'down');
 logged('redirected',
     qr!POST|GET /elsewhere 502 <4> <4> $time $time <full> <0>!, 4);
-$c = counts('/down');
+$c = $t->location('/down');
 is("$c->{slo}{met} $c->{slo}{missed}", '0 4', 'down: slo');
 
 @r = post_on_one('/down-named', 1 .. 4);
@@ -295,12 +295,13 @@ logged('status itself', qr!GET /mark_status 200 <-> <-> <-> <-> <-> <->!);
 @r = (post($t->port(8090), '/same', 1 .. 3),
       post($t->port(8091), '/same', 1 .. 2), post($t->port(8092), '/same', 1));
 is(scalar(grep { $_->{status} == 200 } @r), 6, 'twins: answered');
-is(counts('/same', 'twin')->{requests}, 5, 'twins: together');
-is(counts('/same', 'a"\b')->{requests}, 1, 'twins: another');
+is($t->location('/same', 'twin')->{requests}, 5, 'twins: together');
+is($t->location('/same', 'a"\b')->{requests}, 1, 'twins: another');
 
 @r = post($p, '/re/%22quoted%22%3Fx12/b', 1, 2);
 logged('quoted', qr!POST /re/\S+ 200 .*!, 2);
-is(counts('^/re/"quoted"\\?x\d*/(a|b)$')->{requests}, 2, 'a quoted location');
+is($t->location('^/re/"quoted"\\?x\d*/(a|b)$')->{requests}, 2,
+    'a quoted location');
 
 # Prometheus says the same.
 
@@ -443,18 +444,6 @@ sub post_on_one {
     kill 'CONT', $workers[0];
 
     return @got;
-}
-
-
-sub counts {
-    my ($location, $server) = @_;
-
-    my ($found) = grep {
-        $_->{location} eq $location
-            && $_->{server} eq (defined $server ? $server : 'one')
-    } @{$t->status->{locations}};
-
-    return $found;
 }
 
 

@@ -121,8 +121,10 @@ ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
 }
 
 
-/* Ends the batch's carrier before its time; ngx_http_mark_batch_done() comes
- * as ever. */
+/*
+ * Ends the batch's carrier before its time.  ngx_http_mark_batch_done() is
+ * called nevertheless.
+ */
 
 void
 ngx_http_mark_carrier_cancel(ngx_http_mark_batch_t *batch)

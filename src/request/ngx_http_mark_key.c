@@ -14,8 +14,10 @@
 #include "ngx_http_mark.h"
 
 
-/* Headers of a connection, a body, a hop or a trace: no answer depends on
- * them, and many differ with each request. */
+/*
+ * Headers of a connection, a body, a hop or a trace: no answer depends on
+ * them, and many differ with each request.
+ */
 
 static ngx_str_t  ngx_http_mark_ignored_headers[] = {
     ngx_string("accept-encoding"),

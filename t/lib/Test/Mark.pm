@@ -542,6 +542,34 @@ sub status {
 }
 
 
+# the counters of one location, of any or this server, in mark_status; undef:
+# there is none
+
+sub location {
+    my ($t, $name, $server) = @_;
+
+    my ($found) = grep {
+        $_->{location} eq $name
+            && (!defined $server || $_->{server} eq $server)
+    } @{($t->status || {})->{locations} || []};
+
+    return $found;
+}
+
+
+# waits until all these counters of a location have these values
+
+sub reached {
+    my ($t, $name, %values) = @_;
+
+    return wait_for(sub {
+        my $now = $t->location($name);
+        return !grep { ($now->{$_} || 0) != $values{$_} } keys %values;
+    });
+}
+
+
+
 # ports that take plain HTTP/1.1
 
 sub listening {
