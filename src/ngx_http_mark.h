@@ -230,7 +230,8 @@ void ngx_http_mark_alone(ngx_http_mark_ctx_t *ctx, const char *reason);
 ngx_http_mark_ctx_t *ngx_http_mark_get_ctx(ngx_http_request_t *r);
 void ngx_http_mark_judge(ngx_http_mark_ctx_t *ctx);
 
-ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body);
+ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body,
+    size_t limit);
 
 ngx_int_t ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key);
 char *ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

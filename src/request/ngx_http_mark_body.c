@@ -12,12 +12,13 @@ static ngx_int_t ngx_http_mark_body_copy(ngx_http_request_t *r,
 /*
  * Sets *body to the whole body, which must have been read.  It is not copied
  * when nginx holds it in one buffer in memory, as it does up to
- * client_body_buffer_size; it belongs to the request.  NGX_ERROR: no memory,
- * or its temporary file could not be read.
+ * client_body_buffer_size; it belongs to the request.  NGX_DECLINED: it is
+ * larger than limit; NGX_ERROR: no memory, or its temporary file could not be
+ * read.
  */
 
 ngx_int_t
-ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body)
+ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body, size_t limit)
 {
     size_t        size;
     ngx_buf_t    *b;
@@ -46,6 +47,10 @@ ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body)
         n++;
 
         body->data = b->pos;
+    }
+
+    if (size > limit) {
+        return NGX_DECLINED;
     }
 
     if (n <= 1 && !in_file) {

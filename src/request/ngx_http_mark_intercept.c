@@ -245,16 +245,15 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
 
     r = ctx->request;
 
-    if (ngx_http_mark_body(r, &ctx->body) != NGX_OK) {
-        return NGX_HTTP_MARK_PASS_MEMORY;
+    rc = ngx_http_mark_body(r, &ctx->body, ctx->conf->max_bytes);
+
+    if (rc != NGX_OK) {
+        return rc == NGX_DECLINED ? NGX_HTTP_MARK_PASS_BYTES
+                                  : NGX_HTTP_MARK_PASS_MEMORY;
     }
 
     if (r->request_body->temp_file) {
         ngx_http_mark_count(ctx->conf, body_files);
-    }
-
-    if (ctx->body.len > ctx->conf->max_bytes) {
-        return NGX_HTTP_MARK_PASS_BYTES;
     }
 
     switch (mark_v1_parse(&ctx->v1, ctx->body.data, ctx->body.len)) {
