@@ -42,10 +42,10 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       NULL },
 
     { ngx_string("mark_slo"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_mark_slo,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_http_mark_loc_conf_t, slo),
+      0,
       NULL },
 
     { ngx_string("mark_max_batch_size"),
@@ -266,7 +266,12 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_uint_value(conf->protocol, prev->protocol,
                               NGX_HTTP_MARK_OFF);
-    ngx_conf_merge_msec_value(conf->slo, prev->slo, 0);
+    if (conf->slo == NGX_CONF_UNSET_MSEC) {
+        conf->slo = prev->slo;
+        conf->slo_value = prev->slo_value;
+        conf->slo_header = prev->slo_header;
+    }
+
     ngx_conf_merge_uint_value(conf->max_rows, prev->max_rows, 32);
     ngx_conf_merge_size_value(conf->max_bytes, prev->max_bytes,
                               4 * 1024 * 1024);
@@ -274,31 +279,21 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->max_queue, prev->max_queue, 0);
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
 
-    /* the configuration of http{} is a parent only, it has no hash yet */
-
-    if (prev->ignored == NGX_CONF_UNSET_PTR) {
-        prev->ignored = NULL;
-    }
-
-    if (prev->ignored && prev->ignored_hash.buckets == NULL
-        && ngx_http_mark_ignored(cf, &prev->ignored_hash, prev->ignored)
-           != NGX_CONF_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    if (conf->ignored == NGX_CONF_UNSET_PTR) {
-        conf->ignored = prev->ignored;
-        conf->ignored_hash = prev->ignored_hash;
-
-    } else if (ngx_http_mark_ignored(cf, &conf->ignored_hash, conf->ignored)
-               != NGX_CONF_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
+    ngx_conf_merge_ptr_value(conf->ignored, prev->ignored, NULL);
 
     if (conf->protocol == NGX_HTTP_MARK_OFF) {
         return NGX_CONF_OK;
+    }
+
+    if (conf->slo == NGX_CONF_UNSET_MSEC) {
+        conf->slo = 0;
+    }
+
+    if (ngx_http_mark_ignored(cf, &conf->ignored_hash, conf->ignored,
+                              &conf->slo_header)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
     conf->policy.max_rows = conf->max_rows;
@@ -475,8 +470,7 @@ ngx_http_mark_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (ngx_http_mark_ignored(cf, &mmcf->ignored, NULL) != NGX_CONF_OK
-        || ngx_http_mark_counters_zone(cf) != NGX_OK
+    if (ngx_http_mark_counters_zone(cf) != NGX_OK
         || ngx_http_mark_capture_init(cf) != NGX_OK)
     {
         return NGX_ERROR;

@@ -27,6 +27,15 @@
 /* mark_max_queue_delay auto */
 #define NGX_HTTP_MARK_AUTO      ((ngx_msec_t) -2)
 
+/* The longest deadline that a client can ask for: a day, in milliseconds. */
+#define NGX_HTTP_MARK_MAX_SLO   86400000
+
+/*
+ * What has no deadline waits among the rest as if it had this one, in
+ * microseconds, so that it is not passed over for ever.
+ */
+#define NGX_HTTP_MARK_PATIENT   10000000
+
 /* Values of mark_batch_key. */
 #define NGX_HTTP_MARK_MAX_KEYS  8
 
@@ -60,7 +69,6 @@ typedef struct {
     ngx_queue_t                lru;
     ngx_uint_t                 nqueues;
 
-    ngx_hash_t                 ignored;     /* headers no key holds */
     ngx_array_t                of_client;   /* of ngx_uint_t, see carrier */
 } ngx_http_mark_main_conf_t;
 
@@ -68,6 +76,8 @@ typedef struct {
 typedef struct {
     ngx_uint_t                 protocol;
     ngx_msec_t                 slo;         /* 0 is none */
+    ngx_http_complex_value_t  *slo_value;   /* or the request's own, or NULL */
+    ngx_str_t                  slo_header;  /* that it comes from */
     ngx_uint_t                 max_rows;
     size_t                     max_bytes;
     ngx_msec_t                 delay;
@@ -114,6 +124,7 @@ struct ngx_http_mark_ctx_s {
 
     ngx_http_mark_queue_t     *queue;       /* QUEUED, RETRYING; ALONE or 0 */
     ngx_queue_t                link;        /* QUEUED, RETRYING */
+    ngx_queue_t                age;         /* QUEUED */
     ngx_http_mark_batch_t     *batch;       /* RIDING */
     ngx_uint_t                 slot;
 
@@ -122,6 +133,7 @@ struct ngx_http_mark_ctx_s {
 
     uint64_t                   arrived;     /* usec, whole body read */
     uint64_t                   deadline;    /* usec, 0 is none */
+    uint64_t                   due;         /* usec, its place in the queue */
     uint64_t                   sent;        /* 0 is not yet */
     ngx_uint_t                 epoch;       /* of the queue, then */
     uint64_t                   answered;
@@ -152,7 +164,8 @@ struct ngx_http_mark_queue_s {
     ngx_event_t                event;       /* posted, or a timer */
     ngx_log_t                  log;
 
-    ngx_queue_t                items;
+    ngx_queue_t                items;       /* the most urgent first */
+    ngx_queue_t                ages;        /* the same, the oldest first */
     ngx_uint_t                 nitems;
     ngx_uint_t                 rows;
     size_t                     bytes;
@@ -233,12 +246,15 @@ void ngx_http_mark_judge(ngx_http_mark_ctx_t *ctx);
 ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body,
     size_t limit);
 
+void ngx_http_mark_deadline(ngx_http_mark_ctx_t *ctx);
+char *ngx_http_mark_slo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
 ngx_int_t ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key);
 char *ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash,
-    ngx_array_t *names);
+    ngx_array_t *names, ngx_str_t *more);
 
 void ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx,
     ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply,

@@ -19,6 +19,8 @@
 #include "ngx_http_mark.h"
 
 
+static void ngx_http_mark_queue_insert(ngx_http_mark_queue_t *q,
+    ngx_http_mark_ctx_t *ctx);
 static mark_policy_reason_t ngx_http_mark_queue_decide(
     ngx_http_mark_queue_t *q, uint64_t now, uint64_t *again);
 static void ngx_http_mark_queue_check(ngx_http_mark_queue_t *q,
@@ -43,6 +45,7 @@ ngx_http_mark_queue_init(ngx_http_mark_queue_t *q)
     q->event.log = &q->log;
 
     ngx_queue_init(&q->items);
+    ngx_queue_init(&q->ages);
     ngx_queue_init(&q->retries);
     mark_latency_init(&q->latency);
 }
@@ -85,7 +88,7 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     ctx->state = NGX_HTTP_MARK_QUEUED;
     ctx->queue = q;
 
-    ngx_queue_insert_tail(&q->items, &ctx->link);
+    ngx_http_mark_queue_insert(q, ctx);
     q->nitems++;
     q->rows += ctx->v1.nrows;
     q->bytes += ctx->body.len;
@@ -99,6 +102,33 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_queue_check(q, ctx->arrived);
 
     return NGX_OK;
+}
+
+
+/* Earliest deadline first; equal ones, the usual case, as they came. */
+
+static void
+ngx_http_mark_queue_insert(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
+{
+    ngx_queue_t          *link;
+    ngx_http_mark_ctx_t  *before;
+
+    ctx->due = ctx->deadline ? ctx->deadline
+                             : ctx->arrived + NGX_HTTP_MARK_PATIENT;
+
+    for (link = ngx_queue_last(&q->items);
+         link != ngx_queue_sentinel(&q->items);
+         link = ngx_queue_prev(link))
+    {
+        before = ngx_queue_data(link, ngx_http_mark_ctx_t, link);
+
+        if (before->due <= ctx->due) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(link, &ctx->link);
+    ngx_queue_insert_tail(&q->ages, &ctx->age);
 }
 
 
@@ -117,6 +147,8 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
         q->nretries--;
 
     } else {
+        ngx_queue_remove(&ctx->age);
+
         q->nitems--;
         q->rows -= ctx->v1.nrows;
         q->bytes -= ctx->body.len;
@@ -242,19 +274,40 @@ static mark_policy_reason_t
 ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q, uint64_t now,
     uint64_t *again)
 {
-    ngx_http_mark_ctx_t  *first;
+    ngx_queue_t          *link;
+    ngx_http_mark_ctx_t  *oldest, *urgent;
     mark_policy_state_t   state;
 
-    first = ngx_queue_data(ngx_queue_head(&q->items), ngx_http_mark_ctx_t,
-                           link);
+    oldest = ngx_queue_data(ngx_queue_head(&q->ages), ngx_http_mark_ctx_t,
+                            age);
 
-    /* deadlines of one location are in the order of arrival */
+    /* the most urgent of those that can still be in time */
+
+    state.deadline = 0;
+
+    for (link = ngx_queue_head(&q->items);
+         link != ngx_queue_sentinel(&q->items);
+         link = ngx_queue_next(link))
+    {
+        urgent = ngx_queue_data(link, ngx_http_mark_ctx_t, link);
+
+        if (urgent->deadline == 0) {
+            continue;
+        }
+
+        state.deadline = urgent->deadline;
+
+        if (now + mark_latency_mean(&q->latency, urgent->v1.nrows)
+            <= urgent->deadline)
+        {
+            break;
+        }
+    }
 
     state.now = now;
     state.rows = q->rows;
     state.bytes = q->bytes;
-    state.oldest = first->arrived;
-    state.deadline = first->deadline;
+    state.oldest = oldest->arrived;
     state.slots = q->slots;
     state.in_flight = q->current;
     state.last_sent = q->last_sent;

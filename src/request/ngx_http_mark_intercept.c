@@ -172,10 +172,7 @@ ngx_http_mark_content_handler(ngx_http_request_t *r)
     ctx->reason = ngx_http_mark_pass_reason(pass);
     ctx->arrived = ngx_http_mark_now();
     ctx->sent = ctx->arrived;
-
-    if (ctx->conf->slo) {
-        ctx->deadline = ctx->arrived + (uint64_t) ctx->conf->slo * 1000;
-    }
+    ngx_http_mark_deadline(ctx);
 
     return ctx->handler(r);
 }
@@ -216,10 +213,7 @@ ngx_http_mark_body_handler(ngx_http_request_t *r)
     ctx = ngx_http_get_module_ctx(r, ngx_http_mark_module);
 
     ctx->arrived = ngx_http_mark_now();
-
-    if (ctx->conf->slo) {
-        ctx->deadline = ctx->arrived + (uint64_t) ctx->conf->slo * 1000;
-    }
+    ngx_http_mark_deadline(ctx);
 
     reason = ngx_http_mark_admit(ctx);
 

@@ -78,19 +78,14 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
     u_char                     *p;
     ngx_str_t                   value[NGX_HTTP_MARK_MAX_KEYS];
     ngx_uint_t                  i, n;
-    ngx_hash_t                 *ignored;
     ngx_list_part_t            *part;
     ngx_table_elt_t            *h, *host;
     ngx_http_request_t         *r;
     ngx_http_complex_value_t   *cv;
     ngx_http_mark_loc_conf_t   *mlcf;
-    ngx_http_mark_main_conf_t  *mmcf;
 
     r = ctx->request;
     mlcf = ctx->conf;
-    mmcf = ngx_http_get_module_main_conf(r, ngx_http_mark_module);
-
-    ignored = mlcf->ignored ? &mlcf->ignored_hash : &mmcf->ignored;
 
     n = mlcf->keys ? mlcf->keys->nelts : 0;
     cv = n ? mlcf->keys->elts : NULL;
@@ -158,8 +153,8 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
         for (i = 0; i < part->nelts; i++) {
 
             if (&h[i] == host
-                || ngx_hash_find(ignored, h[i].hash, h[i].lowcase_key,
-                                 h[i].key.len)
+                || ngx_hash_find(&mlcf->ignored_hash, h[i].hash,
+                                 h[i].lowcase_key, h[i].key.len)
                    != NULL)
             {
                 continue;
@@ -193,10 +188,14 @@ ngx_http_mark_key_put(u_char *p, const void *data, size_t len)
 }
 
 
-/* Makes the hash of the headers above and of those named by the user. */
+/*
+ * Makes the hash of the headers above, of those that the user has named, and
+ * of one more, which may be empty.  All are in lower case.
+ */
 
 char *
-ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash, ngx_array_t *names)
+ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash, ngx_array_t *names,
+    ngx_str_t *more)
 {
     size_t             longest;
     ngx_uint_t         i;
@@ -224,7 +223,18 @@ ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash, ngx_array_t *names)
         hk->value = &found;
     }
 
-    longest = 0;
+    longest = more->len;
+
+    if (more->len) {
+        hk = ngx_array_push(&keys);
+        if (hk == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        hk->key = *more;
+        hk->key_hash = ngx_hash_key_lc(more->data, more->len);
+        hk->value = &found;
+    }
 
     if (names) {
         extra = names->elts;
