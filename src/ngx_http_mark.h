@@ -110,6 +110,7 @@ typedef enum {
     NGX_HTTP_MARK_READING = 0,   /* its body */
     NGX_HTTP_MARK_QUEUED,        /* in queue->items */
     NGX_HTTP_MARK_RETRYING,      /* in queue->retries, after its batch */
+    NGX_HTTP_MARK_SHED,          /* in queue->shed, to be rejected */
     NGX_HTTP_MARK_RIDING,        /* in slot of batch */
     NGX_HTTP_MARK_ALONE,         /* runs the location's handler itself */
     NGX_HTTP_MARK_DONE
@@ -122,8 +123,8 @@ struct ngx_http_mark_ctx_s {
     ngx_http_mark_loc_conf_t  *conf;
     ngx_http_handler_pt        handler;     /* the location's own */
 
-    ngx_http_mark_queue_t     *queue;       /* QUEUED, RETRYING; ALONE or 0 */
-    ngx_queue_t                link;        /* QUEUED, RETRYING */
+    ngx_http_mark_queue_t     *queue;       /* all in a queue; ALONE or 0 */
+    ngx_queue_t                link;        /* QUEUED, RETRYING, SHED */
     ngx_queue_t                age;         /* QUEUED */
     ngx_http_mark_batch_t     *batch;       /* RIDING */
     ngx_uint_t                 slot;
@@ -169,6 +170,9 @@ struct ngx_http_mark_queue_s {
     ngx_uint_t                 nitems;
     ngx_uint_t                 rows;
     size_t                     bytes;
+
+    ngx_queue_t                shed;
+    ngx_uint_t                 nshed;
 
     ngx_queue_t                retries;
     ngx_uint_t                 nretries;    /* waiting */
@@ -263,6 +267,7 @@ void ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
     ngx_http_mark_batch_t *batch);
 void ngx_http_mark_reply_challenge(ngx_http_mark_ctx_t *ctx,
     ngx_http_mark_batch_t *batch);
+void ngx_http_mark_reply_rejected(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status);
 void ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
     const char *text);

@@ -47,6 +47,11 @@ http {
             mark_slo $http_x_slo_ms;
             proxy_pass http://127.0.0.1:%%PORT_8081%%;
         }
+        location /full {
+            mark_batch v1;
+            mark_max_queue_size 2;
+            proxy_pass http://127.0.0.1:%%PORT_8081%%;
+        }
         location = /mark_status { mark_status json; }
     }
 }
@@ -106,6 +111,38 @@ ok(client('/own', 7, 1)->response->{status} == 200, 'too late is late');
 ok($t->wait_access_log(qr!^/own 1 <0>$!m), 'and counted so');
 ok($t->wait_access_log(qr!^/own 4000 <1>$!m), 'others are met');
 ok($t->wait_access_log(qr!^/none - <->$!m), 'without a deadline: neither');
+
+# a full queue sheds the least urgent, whoever it is
+
+{
+    $b->clear;
+
+    my @c = (client('/full', '"first"'));
+    $b->wait_requests(1);
+
+    my %c;
+
+    for ([a => 4000], [b => 3000]) {
+        $c{$_->[0]} = client('/full', "\"$_->[0]\"", $_->[1]);
+        $t->reached('/full', queued => scalar keys %c);
+    }
+
+    $c{c} = client('/full', '"c"', 2000);
+
+    is($c{a}->response->{status}, 503, 'full: the least urgent is shed');
+
+    $c{d} = client('/full', '"d"');
+
+    my $r = $c{d}->response;
+    is($r->{status}, 503, 'full: the new one, if it is that');
+    is($r->{headers}{'x-mark-reason'}, 'rejected', 'full: and why');
+
+    is($c{$_}->response->{body}, "{\"predictions\": [\"$_\"]}",
+       "full: $_ is served") for qw(b c);
+
+    is($c[0]->response->{status}, 200, 'full: and the first');
+    is($t->location('/full')->{rejected}, 2, 'full: two were rejected');
+}
 
 for (['mark_slo 200ms 100ms;', 'has a default, but no variable'],
      ['mark_slo soon;', 'invalid time'],

@@ -21,6 +21,8 @@
 
 static void ngx_http_mark_queue_insert(ngx_http_mark_queue_t *q,
     ngx_http_mark_ctx_t *ctx);
+static ngx_int_t ngx_http_mark_queue_make_room(ngx_http_mark_queue_t *q,
+    uint64_t due);
 static mark_policy_reason_t ngx_http_mark_queue_decide(
     ngx_http_mark_queue_t *q, uint64_t now, uint64_t *again);
 static void ngx_http_mark_queue_check(ngx_http_mark_queue_t *q,
@@ -30,6 +32,7 @@ static void ngx_http_mark_queue_arm(ngx_http_mark_queue_t *q, uint64_t now,
 static void ngx_http_mark_queue_handler(ngx_event_t *ev);
 static void ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
     uint64_t now, mark_policy_reason_t reason);
+static void ngx_http_mark_queue_run_shed(ngx_http_mark_queue_t *q);
 static void ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q,
     uint64_t now);
 
@@ -46,6 +49,7 @@ ngx_http_mark_queue_init(ngx_http_mark_queue_t *q)
 
     ngx_queue_init(&q->items);
     ngx_queue_init(&q->ages);
+    ngx_queue_init(&q->shed);
     ngx_queue_init(&q->retries);
     mark_latency_init(&q->latency);
 }
@@ -81,7 +85,12 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
         q->paused = 0;
     }
 
-    if (ctx->conf->max_queue && q->nitems >= ctx->conf->max_queue) {
+    ctx->due = ctx->deadline ? ctx->deadline
+                             : ctx->arrived + NGX_HTTP_MARK_PATIENT;
+
+    if (ctx->conf->max_queue && q->nitems >= ctx->conf->max_queue
+        && ngx_http_mark_queue_make_room(q, ctx->due) != NGX_OK)
+    {
         return NGX_BUSY;
     }
 
@@ -113,9 +122,6 @@ ngx_http_mark_queue_insert(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
     ngx_queue_t          *link;
     ngx_http_mark_ctx_t  *before;
 
-    ctx->due = ctx->deadline ? ctx->deadline
-                             : ctx->arrived + NGX_HTTP_MARK_PATIENT;
-
     for (link = ngx_queue_last(&q->items);
          link != ngx_queue_sentinel(&q->items);
          link = ngx_queue_prev(link))
@@ -132,7 +138,42 @@ ngx_http_mark_queue_insert(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
 }
 
 
-/* Takes out a request that waits, first or for another try. */
+/*
+ * A full queue sheds what is least urgent: NGX_BUSY if that would be the one
+ * that is due then, which is about to be added.
+ */
+
+static ngx_int_t
+ngx_http_mark_queue_make_room(ngx_http_mark_queue_t *q, uint64_t due)
+{
+    ngx_http_mark_ctx_t  *last;
+
+    last = ngx_queue_data(ngx_queue_last(&q->items), ngx_http_mark_ctx_t,
+                          link);
+
+    if (last->due <= due) {
+        return NGX_BUSY;
+    }
+
+    /* it is answered by the queue's event, not by another client's */
+
+    ngx_http_mark_queue_remove(last);
+
+    last->state = NGX_HTTP_MARK_SHED;
+    last->queue = q;
+
+    ngx_queue_insert_tail(&q->shed, &last->link);
+    q->nshed++;
+
+    ngx_http_mark_count(q->conf, queued);
+
+    ngx_post_event(&q->event, &ngx_posted_events);
+
+    return NGX_OK;
+}
+
+
+/* Takes out a request that waits, in whichever list. */
 
 void
 ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
@@ -145,6 +186,9 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
 
     if (ctx->state == NGX_HTTP_MARK_RETRYING) {
         q->nretries--;
+
+    } else if (ctx->state == NGX_HTTP_MARK_SHED) {
+        q->nshed--;
 
     } else {
         ngx_queue_remove(&ctx->age);
@@ -387,6 +431,7 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
         ngx_delete_posted_event(&q->event);
     }
 
+    ngx_http_mark_queue_run_shed(q);
     ngx_http_mark_queue_run_retries(q, now);
 
     while (q->nitems) {
@@ -479,6 +524,26 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q, uint64_t now,
 
     if (batch) {
         ngx_http_mark_batch_start(batch);
+    }
+}
+
+
+static void
+ngx_http_mark_queue_run_shed(ngx_http_mark_queue_t *q)
+{
+    ngx_connection_t     *c;
+    ngx_http_mark_ctx_t  *ctx;
+
+    while (q->nshed) {
+        ctx = ngx_queue_data(ngx_queue_head(&q->shed), ngx_http_mark_ctx_t,
+                             link);
+
+        ngx_http_mark_queue_remove(ctx);
+
+        c = ctx->request->connection;
+
+        ngx_http_mark_reply_rejected(ctx);
+        ngx_http_run_posted_requests(c);
     }
 }
 

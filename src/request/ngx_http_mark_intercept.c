@@ -285,11 +285,7 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
     ngx_http_mark_add(ctx->conf, rows, ctx->v1.nrows);
 
     if (rc == NGX_BUSY) {
-        ngx_http_mark_count(ctx->conf, rejected);
-        ctx->reason = "rejected";
-
-        ngx_http_mark_reply_error(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                  "too many requests are waiting");
+        ngx_http_mark_reply_rejected(ctx);
 
     } else if (ngx_http_mark_park(ctx) != NGX_OK) {
         ngx_http_mark_queue_remove(ctx);
@@ -423,6 +419,7 @@ ngx_http_mark_cleanup(void *data)
 
     case NGX_HTTP_MARK_QUEUED:
     case NGX_HTTP_MARK_RETRYING:
+    case NGX_HTTP_MARK_SHED:
         ngx_http_mark_count(ctx->conf, aborted);
         ngx_http_mark_queue_remove(ctx);
         break;

@@ -120,6 +120,20 @@ ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status)
 }
 
 
+/* Over mark_max_queue_size. */
+
+void
+ngx_http_mark_reply_rejected(ngx_http_mark_ctx_t *ctx)
+{
+    ngx_http_mark_count(ctx->conf, rejected);
+
+    ctx->reason = "rejected";
+
+    ngx_http_mark_reply_error(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                              "too many requests are waiting");
+}
+
+
 /* An error in the protocol's own shape; text is literal JSON string text. */
 
 void
