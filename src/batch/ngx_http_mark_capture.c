@@ -258,7 +258,10 @@ ngx_http_mark_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     rc = ngx_http_next_body_filter(r, in);
 
-    /* the backend is free, however slowly this client reads */
+    /*
+     * The backend is free, however slowly this client reads; but what went to
+     * a temporary file is held back by the copy filter, and its end with it.
+     */
 
     if (last) {
         ngx_http_mark_queue_finish(ctx, r->headers_out.status == NGX_HTTP_OK);

@@ -293,7 +293,11 @@ ngx_http_mark_queue_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok)
     uint64_t                usec;
     ngx_http_mark_queue_t  *q;
 
-    ctx->answered = ngx_http_mark_now();
+    /* the end of a request comes after its answer, once the client has it */
+
+    if (ctx->answered == 0) {
+        ctx->answered = ngx_http_mark_now();
+    }
 
     q = ctx->queue;
 
@@ -586,6 +590,7 @@ ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q, uint64_t now)
 
         ctx->retry = 1;
         ctx->sent = now;
+        ctx->answered = 0;
         ctx->queue = q;
 
         ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->v1.nrows);
