@@ -9,8 +9,6 @@
 #include "ngx_http_mark.h"
 
 
-static char *ngx_http_mark_batch(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static void *ngx_http_mark_create_main_conf(ngx_conf_t *cf);
@@ -35,8 +33,8 @@ static ngx_conf_num_bounds_t  ngx_http_mark_rows_bounds = {
 static ngx_command_t  ngx_http_mark_commands[] = {
 
     { ngx_string("mark_batch"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_mark_batch,
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE13,
+      ngx_http_mark_protocol,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -133,39 +131,6 @@ ngx_module_t  ngx_http_mark_module = {
 
 
 static char *
-ngx_http_mark_batch(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_mark_loc_conf_t *mlcf = conf;
-
-    ngx_str_t  *value;
-
-    if (mlcf->protocol != NGX_CONF_UNSET_UINT) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-        mlcf->protocol = NGX_HTTP_MARK_OFF;
-
-    } else if (ngx_strcmp(value[1].data, "v1") == 0) {
-        mlcf->protocol = NGX_HTTP_MARK_V1;
-
-    } else {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown protocol \"%V\" in \"mark_batch\", "
-                           "it is \"v1\" or \"off\"", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    mlcf->file = cf->conf_file->file.name.data;
-    mlcf->line = cf->conf_file->line;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
 ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_mark_loc_conf_t *mlcf = conf;
@@ -241,7 +206,7 @@ ngx_http_mark_create_loc_conf(ngx_conf_t *cf)
         return NULL;
     }
 
-    conf->protocol = NGX_CONF_UNSET_UINT;
+    conf->codec = NGX_CONF_UNSET_PTR;
     conf->slo = NGX_CONF_UNSET_MSEC;
     conf->max_rows = NGX_CONF_UNSET_UINT;
     conf->max_bytes = NGX_CONF_UNSET_SIZE;
@@ -264,8 +229,11 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_core_loc_conf_t  *clcf;
     ngx_http_core_srv_conf_t  *cscf;
 
-    ngx_conf_merge_uint_value(conf->protocol, prev->protocol,
-                              NGX_HTTP_MARK_OFF);
+    if (conf->codec == NGX_CONF_UNSET_PTR) {
+        conf->codec = (prev->codec == NGX_CONF_UNSET_PTR) ? NULL : prev->codec;
+        conf->codec_conf = prev->codec_conf;
+    }
+
     if (conf->slo == NGX_CONF_UNSET_MSEC) {
         conf->slo = prev->slo;
         conf->slo_value = prev->slo_value;
@@ -281,7 +249,7 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_ptr_value(conf->ignored, prev->ignored, NULL);
 
-    if (conf->protocol == NGX_HTTP_MARK_OFF) {
+    if (conf->codec == NULL) {
         return NGX_CONF_OK;
     }
 

@@ -13,16 +13,13 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "mark_codec.h"
 #include "mark_latency.h"
 #include "mark_policy.h"
-#include "mark_v1.h"
 #include "ngx_http_mark_counters.h"
 
 
 #define NGX_HTTP_MARK_VERSION   "0.1.0"
-
-#define NGX_HTTP_MARK_OFF       0
-#define NGX_HTTP_MARK_V1        1
 
 /* mark_max_queue_delay auto */
 #define NGX_HTTP_MARK_AUTO      ((ngx_msec_t) -2)
@@ -47,6 +44,9 @@
 
 /* And for how long, in seconds. */
 #define NGX_HTTP_MARK_PAUSE     30
+
+/* Of the binary tensor extension: how much of a body is JSON. */
+#define NGX_HTTP_MARK_JSON_LEN  "Inference-Header-Content-Length"
 
 /* A captured reply may be this many times mark_max_batch_bytes. */
 #define NGX_HTTP_MARK_REPLY     16
@@ -74,7 +74,8 @@ typedef struct {
 
 
 typedef struct {
-    ngx_uint_t                 protocol;
+    const mark_codec_t        *codec;       /* NULL is off */
+    mark_codec_conf_t          codec_conf;
     ngx_msec_t                 slo;         /* 0 is none */
     ngx_http_complex_value_t  *slo_value;   /* or the request's own, or NULL */
     ngx_str_t                  slo_header;  /* that it comes from */
@@ -129,8 +130,7 @@ struct ngx_http_mark_ctx_s {
     ngx_http_mark_batch_t     *batch;       /* RIDING */
     ngx_uint_t                 slot;
 
-    ngx_str_t                  body;
-    mark_v1_request_t          v1;
+    mark_request_t             req;
 
     uint64_t                   arrived;     /* usec, whole body read */
     uint64_t                   deadline;    /* usec, 0 is none */
@@ -191,6 +191,21 @@ struct ngx_http_mark_queue_s {
 };
 
 
+/* What came back but for the body; status 0 is that nothing did. */
+
+typedef struct {
+    ngx_uint_t                 status;
+    ngx_uint_t                 err_status;  /* nginx's own, or intercepted */
+    ngx_uint_t                 upstream_status;
+    ngx_str_t                  status_line;
+    ngx_str_t                  content_type;
+    size_t                     content_type_len;
+    ngx_str_t                  charset;
+    ngx_array_t                headers;     /* ngx_table_elt_t */
+    ngx_array_t                states;      /* ngx_http_upstream_state_t */
+} ngx_http_mark_answer_t;
+
+
 /*
  * A batch in flight.  It and all that its carrier needs live in its own
  * pool, because every client may leave before the backend answers.
@@ -205,31 +220,25 @@ struct ngx_http_mark_batch_s {
     ngx_uint_t                 nslots;
     ngx_uint_t                 members;     /* that have not left */
     ngx_http_mark_ctx_t      **slots;       /* NULL where the client left */
-    mark_v1_slice_t           *slices;
+    mark_slice_t              *slices;
     ngx_uint_t                 rows;
     const char                *reason;
     uint64_t                   sent;
     ngx_uint_t                 epoch;       /* of the queue, then */
 
     ngx_buf_t                 *body;
+    size_t                     json_len;    /* of a binary body */
     ngx_http_request_t        *carrier;     /* while it lives */
 
-    /* what came back; status 0 is that nothing did */
-
-    ngx_uint_t                 status;
-    ngx_uint_t                 err_status;  /* nginx's own, or intercepted */
-    ngx_uint_t                 upstream_status;
+    ngx_http_mark_answer_t     answer;
     ngx_uint_t                 peers;
-    ngx_str_t                  status_line;
-    ngx_str_t                  content_type;
-    size_t                     content_type_len;
-    ngx_str_t                  charset;
-    ngx_array_t                headers;     /* ngx_table_elt_t */
-    ngx_array_t                states;      /* ngx_http_upstream_state_t */
     u_char                    *reply;
     size_t                     reply_len;
     size_t                     reply_size;
+    size_t                     reply_json_len;
 
+    unsigned                   binary:1;    /* tensors behind JSON */
+    unsigned                   reply_binary:1;
     unsigned                   complete:1;  /* the last byte came */
     unsigned                   personal:1;  /* for one client's eyes */
     unsigned                   redirect:1;  /* X-Accel-Redirect */
@@ -245,10 +254,12 @@ struct ngx_http_mark_batch_s {
 ngx_int_t ngx_http_mark_precontent_handler(ngx_http_request_t *r);
 void ngx_http_mark_alone(ngx_http_mark_ctx_t *ctx, const char *reason);
 ngx_http_mark_ctx_t *ngx_http_mark_get_ctx(ngx_http_request_t *r);
+void *ngx_http_mark_alloc(void *pool, size_t size);
 void ngx_http_mark_judge(ngx_http_mark_ctx_t *ctx);
 
-ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body,
+ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, mark_body_t *body,
     size_t limit);
+ngx_int_t ngx_http_mark_body_json_len(ngx_str_t *value, mark_body_t *body);
 
 void ngx_http_mark_deadline(ngx_http_mark_ctx_t *ctx);
 char *ngx_http_mark_slo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -261,16 +272,17 @@ char *ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash,
     ngx_array_t *names, ngx_str_t *more);
 
 void ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply,
-    mark_span_t *rows);
+    ngx_http_mark_answer_t *answer, mark_parts_t *body);
 void ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_batch_t *batch);
-void ngx_http_mark_reply_challenge(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_batch_t *batch);
+    ngx_http_mark_answer_t *answer);
+void ngx_http_mark_reply_refused(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_answer_t *answer);
 void ngx_http_mark_reply_rejected(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status);
 void ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
     const char *text);
+
+char *ngx_http_mark_protocol(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 ngx_int_t ngx_http_mark_add_variables(ngx_conf_t *cf);
 

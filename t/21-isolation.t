@@ -281,7 +281,7 @@ for my $n (1 .. 3) {
     is(batches(), '8 1 1 1 1 1 1 1 1', "pause: $n: tried");
 }
 
-logged(qr/\[warn\].*has\ not\ as\ many\ "predictions".*,\ as\ those\ before:
+logged(qr/\[warn\].*has\ not\ the\ rows\ that\ were\ sent,\ as\ those\ before:
     .*"\/8\/"\ are\ not\ batched\ for\ \d+\ seconds/x, 'pause: told');
 
 @r = ride('/8/batch_less?pause', 1 .. 8);

@@ -24,13 +24,13 @@ typedef enum {
 
 static ngx_int_t ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch);
 static ngx_http_mark_fate_e ngx_http_mark_batch_fate(
-    ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply);
+    ngx_http_mark_batch_t *batch);
 static ngx_http_mark_fate_e ngx_http_mark_batch_split(
-    ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply);
+    ngx_http_mark_batch_t *batch);
 static void ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch,
     const char *why);
 static void ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
-    ngx_http_mark_fate_e fate, mark_v1_reply_t *reply);
+    ngx_http_mark_fate_e fate);
 static void ngx_http_mark_batch_apart(ngx_http_mark_batch_t *batch);
 
 
@@ -69,7 +69,7 @@ ngx_http_mark_batch_create(ngx_http_mark_queue_t *q, ngx_uint_t n,
     batch->sent = now;
 
     batch->slots = ngx_palloc(pool, n * sizeof(ngx_http_mark_ctx_t *));
-    batch->slices = ngx_pcalloc(pool, n * sizeof(mark_v1_slice_t));
+    batch->slices = ngx_pcalloc(pool, n * sizeof(mark_slice_t));
 
     if (batch->slots == NULL || batch->slices == NULL) {
         goto failed;
@@ -94,8 +94,7 @@ ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch, ngx_http_mark_ctx_t *ctx)
     batch->members++;
 
     batch->slots[i] = ctx;
-    batch->slices[i].nrows = ctx->v1.nrows;
-    batch->rows += ctx->v1.nrows;
+    batch->rows += ctx->req.nrows;
 
     ctx->state = NGX_HTTP_MARK_RIDING;
     ctx->reason = batch->reason;
@@ -142,33 +141,46 @@ failed:
 static ngx_int_t
 ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch)
 {
-    size_t                size;
-    ngx_buf_t            *b;
-    ngx_uint_t            i;
-    mark_v1_request_t    *first;
+    size_t            i;
+    ngx_buf_t        *b;
+    mark_span_t      *span;
+    mark_parts_t      joined;
+    mark_memory_t     memory;
+    mark_request_t  **requests;
 
-    size = 0;
-
-    for (i = 0; i < batch->nslots; i++) {
-        size += batch->slots[i]->body.len;
+    requests = ngx_palloc(batch->pool,
+                          batch->nslots * sizeof(mark_request_t *));
+    if (requests == NULL) {
+        return NGX_ERROR;
     }
 
-    b = ngx_create_temp_buf(batch->pool, size);
+    for (i = 0; i < batch->nslots; i++) {
+        requests[i] = &batch->slots[i]->req;
+    }
+
+    memory.alloc = ngx_http_mark_alloc;
+    memory.pool = batch->pool;
+
+    if (batch->conf->codec->join(requests, batch->slices, batch->nslots,
+                                 &batch->conf->codec_conf, &memory, &joined)
+        != MARK_CODEC_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    b = ngx_create_temp_buf(batch->pool, joined.len);
     if (b == NULL) {
         return NGX_ERROR;
     }
 
-    first = &batch->slots[0]->v1;
-
-    b->last = mark_v1_join_begin(b->last, first);
-
-    for (i = 0; i < batch->nslots; i++) {
-        b->last = mark_v1_join_rows(b->last, &batch->slots[i]->v1, i);
+    for (i = 0; i < joined.nspans; i++) {
+        span = &joined.spans[i];
+        b->last = ngx_cpymem(b->last, span->data, span->len);
     }
 
-    b->last = mark_v1_join_end(b->last, first);
-
     batch->body = b;
+    batch->binary = joined.binary;
+    batch->json_len = joined.json_len;
 
     return NGX_OK;
 }
@@ -202,7 +214,6 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
 {
     uint64_t               now, usec;
     ngx_uint_t             i;
-    mark_v1_reply_t        reply;
     ngx_http_mark_fate_e   fate;
 
     now = ngx_http_mark_now();
@@ -213,7 +224,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
         }
     }
 
-    usec = (batch->status == NGX_HTTP_OK && batch->complete)
+    usec = (batch->answer.status == NGX_HTTP_OK && batch->complete)
            ? ngx_max(now - batch->sent, 1) : 0;
 
     ngx_http_mark_queue_answered(batch->queue, batch->epoch, batch->rows, usec,
@@ -231,7 +242,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
         return;
     }
 
-    fate = ngx_http_mark_batch_fate(batch, &reply);
+    fate = ngx_http_mark_batch_fate(batch);
 
     if (fate != NGX_HTTP_MARK_SPLIT) {
         ngx_http_mark_count(batch->conf, failed);
@@ -240,14 +251,14 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     ngx_log_debug5(NGX_LOG_DEBUG_HTTP, batch->log, 0,
                    "mark: batch of %ui done, status:%ui error:%ui bytes:%uz "
                    "fate:%d",
-                   batch->nslots, batch->status, batch->err_status,
-                   batch->reply_len, fate);
+                   batch->nslots, batch->answer.status,
+                   batch->answer.err_status, batch->reply_len, fate);
 
     if (fate == NGX_HTTP_MARK_APART) {
         ngx_http_mark_batch_apart(batch);
 
     } else {
-        ngx_http_mark_batch_deliver(batch, fate, &reply);
+        ngx_http_mark_batch_deliver(batch, fate);
     }
 
     ngx_destroy_pool(batch->pool);
@@ -255,7 +266,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
 
 
 static ngx_http_mark_fate_e
-ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply)
+ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
 {
     if (batch->replaced) {
 
@@ -277,7 +288,7 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply)
 
     /* a carrier cannot follow it, which makes it a 500 */
 
-    if (batch->redirect && batch->err_status) {
+    if (batch->redirect && batch->answer.err_status) {
         ngx_http_mark_batch_unsplit(batch, "has an X-Accel-Redirect header");
         return NGX_HTTP_MARK_APART;
     }
@@ -289,16 +300,16 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply)
      * But with proxy_intercept_errors the backend itself has said so.
      */
 
-    if (batch->err_status) {
-        return (batch->err_status == batch->upstream_status
-                && mark_policy_blames_member(batch->err_status))
+    if (batch->answer.err_status) {
+        return (batch->answer.err_status == batch->answer.upstream_status
+                && mark_policy_blames_member(batch->answer.err_status))
                ? NGX_HTTP_MARK_APART : NGX_HTTP_MARK_ERROR;
     }
 
-    if (batch->status < NGX_HTTP_OK
+    if (batch->answer.status < NGX_HTTP_OK
         || (!batch->complete && !batch->overflow))
     {
-        batch->err_status = NGX_HTTP_BAD_GATEWAY;
+        batch->answer.err_status = NGX_HTTP_BAD_GATEWAY;
         return NGX_HTTP_MARK_ERROR;
     }
 
@@ -322,42 +333,64 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply)
         return NGX_HTTP_MARK_APART;
     }
 
-    if (batch->status == NGX_HTTP_OK) {
-        return ngx_http_mark_batch_split(batch, reply);
+    if (batch->answer.status == NGX_HTTP_OK) {
+        return ngx_http_mark_batch_split(batch);
     }
 
-    if (batch->status < NGX_HTTP_SPECIAL_RESPONSE) {
+    if (batch->answer.status < NGX_HTTP_SPECIAL_RESPONSE) {
         ngx_http_mark_batch_unsplit(batch, "has a status that is not 200");
         return NGX_HTTP_MARK_APART;
     }
 
-    return mark_policy_blames_member(batch->status) ? NGX_HTTP_MARK_APART
+    return mark_policy_blames_member(batch->answer.status) ? NGX_HTTP_MARK_APART
                                                     : NGX_HTTP_MARK_SAME;
 }
 
 
 static ngx_http_mark_fate_e
-ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch, mark_v1_reply_t *reply)
+ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
 {
-    switch (mark_v1_split(reply, batch->reply, batch->reply_len,
-                          batch->slices, batch->nslots))
-    {
-    case MARK_V1_OK:
+    mark_body_t           body;
+    mark_memory_t         memory;
+    mark_codec_status_t   status;
+
+    body.data = batch->reply;
+    body.len = batch->reply_len;
+    body.json_len = batch->reply_json_len;
+    body.binary = batch->reply_binary;
+
+    memory.alloc = ngx_http_mark_alloc;
+    memory.pool = batch->pool;
+
+    if (body.binary && body.json_len > body.len) {
+        status = MARK_CODEC_INVALID;
+
+    } else {
+        status = batch->conf->codec->split(&body, batch->slices,
+                                           batch->nslots,
+                                           &batch->conf->codec_conf, &memory);
+    }
+
+    switch (status) {
+
+    case MARK_CODEC_OK:
         batch->queue->unsplit = 0;
         return NGX_HTTP_MARK_SPLIT;
 
-    case MARK_V1_MISMATCH:
-        ngx_http_mark_batch_unsplit(batch, "has not as many \"predictions\" "
-                                           "as there were \"instances\"");
+    case MARK_CODEC_MEMORY:
         break;
 
-    case MARK_V1_UNSUPPORTED:
-        ngx_http_mark_batch_unsplit(batch, "has more or other members than "
-                                           "\"predictions\"");
+    case MARK_CODEC_MISMATCH:
+        ngx_http_mark_batch_unsplit(batch, "has not the rows that were sent");
+        break;
+
+    case MARK_CODEC_UNSUPPORTED:
+        ngx_http_mark_batch_unsplit(batch, "has members that cannot be told "
+                                           "apart by row");
         break;
 
     default:
-        ngx_http_mark_batch_unsplit(batch, "is not JSON");
+        ngx_http_mark_batch_unsplit(batch, "is malformed");
     }
 
     return NGX_HTTP_MARK_APART;
@@ -403,13 +436,22 @@ ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch, const char *why)
 
 static void
 ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
-    ngx_http_mark_fate_e fate, mark_v1_reply_t *reply)
+    ngx_http_mark_fate_e fate)
 {
     ngx_uint_t            i;
-    mark_span_t           whole;
+    mark_span_t           span;
+    mark_parts_t          whole;
     ngx_connection_t     *c;
-    mark_v1_reply_t       none;
     ngx_http_mark_ctx_t  *ctx;
+
+    span.data = batch->reply;
+    span.len = batch->reply_len;
+
+    whole.spans = &span;
+    whole.nspans = 1;
+    whole.len = span.len;
+    whole.json_len = batch->reply_json_len;
+    whole.binary = batch->reply_binary;
 
     for (i = 0; i < batch->nslots; i++) {
         ctx = batch->slots[i];
@@ -428,21 +470,16 @@ ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
         switch (fate) {
 
         case NGX_HTTP_MARK_SPLIT:
-            ngx_http_mark_reply(ctx, batch, reply, &batch->slices[i].rows);
+            ngx_http_mark_reply(ctx, &batch->answer,
+                                &batch->slices[i].answer);
             break;
 
         case NGX_HTTP_MARK_SAME:
-            ngx_memzero(&none, sizeof(mark_v1_reply_t));
-            whole.data = batch->reply;
-            whole.len = batch->reply_len;
-
-            ngx_http_mark_reply(ctx, batch, &none, &whole);
+            ngx_http_mark_reply(ctx, &batch->answer, &whole);
             break;
 
         default:
-            ngx_http_mark_reply_states(ctx, batch);
-            ngx_http_mark_reply_challenge(ctx, batch);
-            ngx_http_mark_reply_status(ctx, batch->err_status);
+            ngx_http_mark_reply_refused(ctx, &batch->answer);
         }
 
         ngx_http_run_posted_requests(c);
@@ -461,7 +498,7 @@ ngx_http_mark_batch_apart(ngx_http_mark_batch_t *batch)
 
         if (ctx) {
             ctx->batch = NULL;
-            ngx_http_mark_reply_states(ctx, batch);
+            ngx_http_mark_reply_states(ctx, &batch->answer);
             ngx_http_mark_queue_retry(batch->queue, ctx);
         }
     }

@@ -20,6 +20,8 @@ static ngx_int_t ngx_http_mark_capture_copy(ngx_http_mark_batch_t *batch,
     ngx_str_t *to, ngx_str_t *from);
 static ngx_int_t ngx_http_mark_capture_body(ngx_http_mark_batch_t *batch,
     u_char *data, size_t len);
+static void ngx_http_mark_capture_json_len(ngx_http_mark_batch_t *batch,
+    ngx_str_t *value);
 static ngx_uint_t ngx_http_mark_dropped(ngx_str_t *key);
 
 
@@ -97,19 +99,19 @@ ngx_http_mark_capture_header(ngx_http_mark_batch_t *batch,
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h, *to;
 
-    batch->status = r->headers_out.status;
-    batch->content_type_len = r->headers_out.content_type_len;
+    batch->answer.status = r->headers_out.status;
+    batch->answer.content_type_len = r->headers_out.content_type_len;
 
-    if (ngx_http_mark_capture_copy(batch, &batch->status_line,
+    if (ngx_http_mark_capture_copy(batch, &batch->answer.status_line,
                                    &r->headers_out.status_line)
         != NGX_OK
-        || ngx_http_mark_capture_copy(batch, &batch->content_type,
+        || ngx_http_mark_capture_copy(batch, &batch->answer.content_type,
                                       &r->headers_out.content_type)
            != NGX_OK
-        || ngx_http_mark_capture_copy(batch, &batch->charset,
+        || ngx_http_mark_capture_copy(batch, &batch->answer.charset,
                                       &r->headers_out.charset)
            != NGX_OK
-        || ngx_array_init(&batch->headers, batch->pool, 4,
+        || ngx_array_init(&batch->answer.headers, batch->pool, 4,
                           sizeof(ngx_table_elt_t))
            != NGX_OK)
     {
@@ -140,7 +142,16 @@ ngx_http_mark_capture_header(ngx_http_mark_batch_t *batch,
                 batch->encoded = 1;
             }
 
-            to = ngx_array_push(&batch->headers);
+            if (h[i].key.len == sizeof(NGX_HTTP_MARK_JSON_LEN) - 1
+                && ngx_strncasecmp(h[i].key.data,
+                                   (u_char *) NGX_HTTP_MARK_JSON_LEN,
+                                   h[i].key.len)
+                   == 0)
+            {
+                ngx_http_mark_capture_json_len(batch, &h[i].value);
+            }
+
+            to = ngx_array_push(&batch->answer.headers);
 
             if (to == NULL
                 || ngx_http_mark_capture_copy(batch, &to->key, &h[i].key)
@@ -169,6 +180,21 @@ ngx_http_mark_capture_header(ngx_http_mark_batch_t *batch,
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_mark_capture_json_len(ngx_http_mark_batch_t *batch, ngx_str_t *value)
+{
+    ngx_int_t  len;
+
+    len = ngx_atoi(value->data, value->len);
+
+    /* what is no number is more than there can be, and will not be split */
+
+    batch->reply_json_len = (len == NGX_ERROR) ? NGX_MAX_SIZE_T_VALUE
+                                               : (size_t) len;
+    batch->reply_binary = 1;
 }
 
 
@@ -325,11 +351,11 @@ ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
     ngx_uint_t                  i;
     ngx_http_upstream_state_t  *from, *state;
 
-    batch->err_status = r->err_status;
+    batch->answer.err_status = r->err_status;
     batch->peers = ngx_http_mark_carrier_peers(r);
 
     if (r->upstream) {
-        batch->upstream_status = r->upstream->headers_in.status_n;
+        batch->answer.upstream_status = r->upstream->headers_in.status_n;
         batch->redirect = (r->upstream->headers_in.x_accel_redirect != NULL);
     }
 
@@ -338,7 +364,7 @@ ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
 #endif
 
     if (r->upstream_states == NULL || r->upstream_states->nelts == 0
-        || ngx_array_init(&batch->states, batch->pool,
+        || ngx_array_init(&batch->answer.states, batch->pool,
                           r->upstream_states->nelts,
                           sizeof(ngx_http_upstream_state_t))
            != NGX_OK)
@@ -349,7 +375,7 @@ ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
     from = r->upstream_states->elts;
 
     for (i = 0; i < r->upstream_states->nelts; i++) {
-        state = ngx_array_push(&batch->states);
+        state = ngx_array_push(&batch->answer.states);
         *state = from[i];
 
         if (from[i].peer == NULL) {

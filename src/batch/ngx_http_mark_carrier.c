@@ -71,7 +71,7 @@ ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
 
     c = &carrier->connection;
 
-    r = ngx_http_mark_carrier_request(c, lr, batch->body);
+    r = ngx_http_mark_carrier_request(c, lr, batch);
     if (r == NULL) {
         ngx_destroy_pool(c->pool);
         return NGX_ERROR;

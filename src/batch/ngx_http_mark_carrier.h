@@ -19,7 +19,9 @@ typedef struct {
 
 
 ngx_http_request_t *ngx_http_mark_carrier_request(ngx_connection_t *c,
-    ngx_http_request_t *lr, ngx_buf_t *body);
+    ngx_http_request_t *lr, ngx_http_mark_batch_t *batch);
+ngx_int_t ngx_http_mark_carrier_headers(ngx_http_request_t *r,
+    ngx_http_request_t *lr, ngx_http_mark_batch_t *batch);
 ngx_int_t ngx_http_mark_carrier_dup(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
 

@@ -20,37 +20,6 @@ static ngx_int_t ngx_http_mark_carrier_variables(ngx_http_request_t *r,
     ngx_http_request_t *lr);
 static ngx_int_t ngx_http_mark_carrier_body(ngx_http_request_t *r,
     ngx_buf_t *body);
-static ngx_int_t ngx_http_mark_carrier_headers(ngx_http_request_t *r,
-    ngx_http_request_t *lr, size_t length);
-static ngx_uint_t ngx_http_mark_carrier_drops(ngx_table_elt_t *h);
-static ngx_int_t ngx_http_mark_carrier_header(ngx_http_request_t *r,
-    ngx_table_elt_t *from);
-
-
-/*
- * Headers of the leader that say something of its own body, connection or
- * cache.  Accept-Encoding is among them: an encoded reply cannot be split.
- */
-
-static ngx_str_t  ngx_http_mark_carrier_dropped[] = {
-    ngx_string("accept-encoding"),
-    ngx_string("connection"),
-    ngx_string("content-length"),
-    ngx_string("expect"),
-    ngx_string("http2-settings"),
-    ngx_string("if-match"),
-    ngx_string("if-modified-since"),
-    ngx_string("if-none-match"),
-    ngx_string("if-range"),
-    ngx_string("if-unmodified-since"),
-    ngx_string("keep-alive"),
-    ngx_string("range"),
-    ngx_string("te"),
-    ngx_string("trailer"),
-    ngx_string("transfer-encoding"),
-    ngx_string("upgrade"),
-    ngx_null_string
-};
 
 
 /*
@@ -74,12 +43,12 @@ static ngx_str_t  ngx_http_mark_carrier_of_client[] = {
 
 /*
  * A request on c that is to the location's handler what the leader lr is, but
- * with this body.  NULL: no memory.
+ * with the batch's body.  NULL: no memory.
  */
 
 ngx_http_request_t *
 ngx_http_mark_carrier_request(ngx_connection_t *c, ngx_http_request_t *lr,
-    ngx_buf_t *body)
+    ngx_http_mark_batch_t *batch)
 {
     ngx_http_request_t  *r;
 
@@ -91,8 +60,8 @@ ngx_http_mark_carrier_request(ngx_connection_t *c, ngx_http_request_t *lr,
     if (ngx_http_mark_carrier_location(r, lr) != NGX_OK
         || ngx_http_mark_carrier_line(r, lr) != NGX_OK
         || ngx_http_mark_carrier_variables(r, lr) != NGX_OK
-        || ngx_http_mark_carrier_body(r, body) != NGX_OK
-        || ngx_http_mark_carrier_headers(r, lr, ngx_buf_size(body)) != NGX_OK)
+        || ngx_http_mark_carrier_body(r, batch->body) != NGX_OK
+        || ngx_http_mark_carrier_headers(r, lr, batch) != NGX_OK)
     {
         ngx_destroy_pool(r->pool);
         return NULL;
@@ -421,110 +390,6 @@ ngx_http_mark_carrier_body(ngx_http_request_t *r, ngx_buf_t *body)
     r->request_body = rb;
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_mark_carrier_headers(ngx_http_request_t *r, ngx_http_request_t *lr,
-    size_t length)
-{
-    u_char            buf[NGX_OFF_T_LEN];
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h, own;
-
-    for (part = &lr->headers_in.headers.part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-
-            if (!ngx_http_mark_carrier_drops(&h[i])
-                && ngx_http_mark_carrier_header(r, &h[i]) != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    ngx_memzero(&own, sizeof(ngx_table_elt_t));
-
-    ngx_str_set(&own.key, "Content-Length");
-    own.lowcase_key = (u_char *) "content-length";
-    own.hash = ngx_hash_key(own.lowcase_key, own.key.len);
-    own.value.data = buf;
-    own.value.len = ngx_sprintf(buf, "%uz", length) - buf;
-
-    r->headers_in.content_length_n = length;
-
-    return ngx_http_mark_carrier_header(r, &own);
-}
-
-
-static ngx_uint_t
-ngx_http_mark_carrier_drops(ngx_table_elt_t *h)
-{
-    ngx_str_t  *name;
-
-    for (name = ngx_http_mark_carrier_dropped; name->len; name++) {
-        if (h->key.len == name->len
-            && ngx_memcmp(h->lowcase_key, name->data, name->len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-/*
- * The core's own handler of a header fills headers_in, whose layout differs
- * between versions.  It finishes requests with headers that it refuses; the
- * leader's were accepted, and the carrier has no more than they.
- */
-
-static ngx_int_t
-ngx_http_mark_carrier_header(ngx_http_request_t *r, ngx_table_elt_t *from)
-{
-    u_char                     *p;
-    ngx_table_elt_t            *h;
-    ngx_http_header_t          *hh;
-    ngx_http_core_main_conf_t  *cmcf;
-
-    h = ngx_list_push(&r->headers_in.headers);
-    p = ngx_pnalloc(r->pool, 2 * from->key.len + from->value.len + 2);
-
-    if (h == NULL || p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(h, sizeof(ngx_table_elt_t));
-
-    h->hash = from->hash;
-
-    h->key.len = from->key.len;
-    h->key.data = p;
-    p = ngx_cpymem(p, from->key.data, from->key.len);
-    *p++ = '\0';
-
-    h->value.len = from->value.len;
-    h->value.data = p;
-    p = ngx_cpymem(p, from->value.data, from->value.len);
-    *p++ = '\0';
-
-    h->lowcase_key = p;
-    ngx_memcpy(p, from->lowcase_key, from->key.len);
-
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
-
-    hh = ngx_hash_find(&cmcf->headers_in_hash, h->hash, h->lowcase_key,
-                       h->key.len);
-
-    if (hh == NULL) {
-        return NGX_OK;
-    }
-
-    return hh->handler(r, h, hh->offset);
 }
 
 

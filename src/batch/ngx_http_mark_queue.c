@@ -99,8 +99,8 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
 
     ngx_http_mark_queue_insert(q, ctx);
     q->nitems++;
-    q->rows += ctx->v1.nrows;
-    q->bytes += ctx->body.len;
+    q->rows += ctx->req.nrows;
+    q->bytes += ctx->req.body.len;
 
     ngx_http_mark_count(q->conf, queued);
 
@@ -194,8 +194,8 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
         ngx_queue_remove(&ctx->age);
 
         q->nitems--;
-        q->rows -= ctx->v1.nrows;
-        q->bytes -= ctx->body.len;
+        q->rows -= ctx->req.nrows;
+        q->bytes -= ctx->req.body.len;
 
         /* it would hold up a worker that is shutting down */
 
@@ -313,7 +313,7 @@ ngx_http_mark_queue_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok)
 
     usec = ok ? ngx_max(ctx->answered - ctx->sent, 1) : 0;
 
-    ngx_http_mark_queue_answered(q, ctx->epoch, ctx->v1.nrows, usec,
+    ngx_http_mark_queue_answered(q, ctx->epoch, ctx->req.nrows, usec,
                                  ngx_http_mark_carrier_peers(ctx->request));
 }
 
@@ -345,7 +345,7 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q, uint64_t now,
 
         state.deadline = urgent->deadline;
 
-        if (now + mark_latency_mean(&q->latency, urgent->v1.nrows)
+        if (now + mark_latency_mean(&q->latency, urgent->req.nrows)
             <= urgent->deadline)
         {
             break;
@@ -479,15 +479,15 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q, uint64_t now,
         ctx = ngx_queue_data(link, ngx_http_mark_ctx_t, link);
 
         if (n
-            && (rows + ctx->v1.nrows > q->conf->max_rows
-                || bytes + ctx->body.len > q->conf->max_bytes))
+            && (rows + ctx->req.nrows > q->conf->max_rows
+                || bytes + ctx->req.body.len > q->conf->max_bytes))
         {
             break;
         }
 
         n++;
-        rows += ctx->v1.nrows;
-        bytes += ctx->body.len;
+        rows += ctx->req.nrows;
+        bytes += ctx->req.body.len;
     }
 
     if (reason == MARK_POLICY_OVERDUE) {
@@ -517,7 +517,7 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q, uint64_t now,
 
         } else if (n == 1) {
             ctx->queue = q;
-            ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->v1.nrows);
+            ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->req.nrows);
             ngx_http_mark_alone(ctx, name);
 
         } else {
@@ -593,7 +593,7 @@ ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q, uint64_t now)
         ctx->answered = 0;
         ctx->queue = q;
 
-        ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->v1.nrows);
+        ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->req.nrows);
         ngx_http_mark_alone(ctx, "retry");
     }
 }

@@ -72,7 +72,7 @@ ngx_http_mark_sec_bounds[NGX_HTTP_MARK_SEC_BUCKETS - 1] = {
 
 static const char  *ngx_http_mark_pass_reasons[NGX_HTTP_MARK_PASS_NREASONS] = {
     "method", "subrequest", "encoded", "bytes", "rows", "no_rows", "invalid",
-    "unsupported", "unsplit", "replaced", "memory"
+    "unsupported", "stateful", "stream", "unsplit", "replaced", "memory"
 };
 
 

@@ -27,6 +27,8 @@ typedef enum {
     NGX_HTTP_MARK_PASS_NO_ROWS,
     NGX_HTTP_MARK_PASS_INVALID,      /* not the JSON that all parsers read */
     NGX_HTTP_MARK_PASS_UNSUPPORTED,  /* not this protocol */
+    NGX_HTTP_MARK_PASS_STATEFUL,     /* a sequence, or shared memory */
+    NGX_HTTP_MARK_PASS_STREAM,
     NGX_HTTP_MARK_PASS_UNSPLIT,      /* answers here could not be split */
     NGX_HTTP_MARK_PASS_REPLACED,     /* the location sends another body */
     NGX_HTTP_MARK_PASS_MEMORY,

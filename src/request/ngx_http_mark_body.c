@@ -6,7 +6,7 @@
 
 
 static ngx_int_t ngx_http_mark_body_copy(ngx_http_request_t *r,
-    ngx_str_t *body, size_t size);
+    mark_body_t *body, size_t size);
 
 
 /*
@@ -18,14 +18,14 @@ static ngx_int_t ngx_http_mark_body_copy(ngx_http_request_t *r,
  */
 
 ngx_int_t
-ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body, size_t limit)
+ngx_http_mark_body(ngx_http_request_t *r, mark_body_t *body, size_t limit)
 {
     size_t        size;
     ngx_buf_t    *b;
     ngx_uint_t    n, in_file;
     ngx_chain_t  *cl;
 
-    ngx_str_null(body);
+    ngx_memzero(body, sizeof(mark_body_t));
 
     if (r->request_body == NULL || r->request_body->bufs == NULL) {
         return NGX_OK;
@@ -63,7 +63,7 @@ ngx_http_mark_body(ngx_http_request_t *r, ngx_str_t *body, size_t limit)
 
 
 static ngx_int_t
-ngx_http_mark_body_copy(ngx_http_request_t *r, ngx_str_t *body, size_t size)
+ngx_http_mark_body_copy(ngx_http_request_t *r, mark_body_t *body, size_t size)
 {
     u_char       *p;
     size_t        len;
@@ -101,6 +101,29 @@ ngx_http_mark_body_copy(ngx_http_request_t *r, ngx_str_t *body, size_t size)
 
         p += len;
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Reads Inference-Header-Content-Length.  NGX_ERROR: it is no number, or more
+ * than there is.
+ */
+
+ngx_int_t
+ngx_http_mark_body_json_len(ngx_str_t *value, mark_body_t *body)
+{
+    ngx_int_t  len;
+
+    len = ngx_atoi(value->data, value->len);
+
+    if (len == NGX_ERROR || (size_t) len > body->len) {
+        return NGX_ERROR;
+    }
+
+    body->json_len = len;
+    body->binary = 1;
 
     return NGX_OK;
 }

@@ -18,13 +18,21 @@
 static ngx_http_mark_ctx_t *ngx_http_mark_create_ctx(ngx_http_request_t *r);
 static void ngx_http_mark_marker(void *data);
 static ngx_int_t ngx_http_mark_content_handler(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_mark_encoded(ngx_http_request_t *r);
+static ngx_table_elt_t *ngx_http_mark_header(ngx_http_request_t *r,
+    ngx_str_t *name);
 static void ngx_http_mark_body_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx);
+static ngx_int_t ngx_http_mark_parse(ngx_http_mark_ctx_t *ctx);
 static ngx_int_t ngx_http_mark_park(ngx_http_mark_ctx_t *ctx);
 static void ngx_http_mark_pass(ngx_http_mark_ctx_t *ctx, ngx_uint_t reason);
 static void ngx_http_mark_run_handler(ngx_http_mark_ctx_t *ctx);
 static void ngx_http_mark_cleanup(void *data);
+
+
+static ngx_str_t  ngx_http_mark_content_encoding =
+    ngx_string("content-encoding");
+static ngx_str_t  ngx_http_mark_json_len =
+    ngx_string("inference-header-content-length");
 
 
 ngx_int_t
@@ -35,7 +43,7 @@ ngx_http_mark_precontent_handler(ngx_http_request_t *r)
 
     mlcf = ngx_http_get_module_loc_conf(r, ngx_http_mark_module);
 
-    if (mlcf->protocol == NGX_HTTP_MARK_OFF
+    if (mlcf->codec == NULL
         || r->content_handler == NULL
         || r->content_handler == ngx_http_mark_content_handler)
     {
@@ -157,7 +165,7 @@ ngx_http_mark_content_handler(ngx_http_request_t *r)
     } else if (r->headers_in.content_length_n > (off_t) ctx->conf->max_bytes) {
         pass = NGX_HTTP_MARK_PASS_BYTES;
 
-    } else if (ngx_http_mark_encoded(r)) {
+    } else if (ngx_http_mark_header(r, &ngx_http_mark_content_encoding)) {
         pass = NGX_HTTP_MARK_PASS_ENCODED;
 
     } else {
@@ -178,8 +186,8 @@ ngx_http_mark_content_handler(ngx_http_request_t *r)
 }
 
 
-static ngx_uint_t
-ngx_http_mark_encoded(ngx_http_request_t *r)
+static ngx_table_elt_t *
+ngx_http_mark_header(ngx_http_request_t *r, ngx_str_t *name)
 {
     ngx_uint_t        i;
     ngx_list_part_t  *part;
@@ -190,17 +198,22 @@ ngx_http_mark_encoded(ngx_http_request_t *r)
 
         for (i = 0; i < part->nelts; i++) {
 
-            if (h[i].key.len == sizeof("content-encoding") - 1
-                && ngx_memcmp(h[i].lowcase_key, "content-encoding",
-                              sizeof("content-encoding") - 1)
-                   == 0)
+            if (h[i].key.len == name->len
+                && ngx_memcmp(h[i].lowcase_key, name->data, name->len) == 0)
             {
-                return 1;
+                return &h[i];
             }
         }
     }
 
-    return 0;
+    return NULL;
+}
+
+
+void *
+ngx_http_mark_alloc(void *pool, size_t size)
+{
+    return ngx_palloc(pool, size);
 }
 
 
@@ -239,7 +252,7 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
 
     r = ctx->request;
 
-    rc = ngx_http_mark_body(r, &ctx->body, ctx->conf->max_bytes);
+    rc = ngx_http_mark_body(r, &ctx->req.body, ctx->conf->max_bytes);
 
     if (rc != NGX_OK) {
         return rc == NGX_DECLINED ? NGX_HTTP_MARK_PASS_BYTES
@@ -250,22 +263,13 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
         ngx_http_mark_count(ctx->conf, body_files);
     }
 
-    switch (mark_v1_parse(&ctx->v1, ctx->body.data, ctx->body.len)) {
+    rc = ngx_http_mark_parse(ctx);
 
-    case MARK_V1_OK:
-        break;
-
-    case MARK_V1_NO_ROWS:
-        return NGX_HTTP_MARK_PASS_NO_ROWS;
-
-    case MARK_V1_UNSUPPORTED:
-        return NGX_HTTP_MARK_PASS_UNSUPPORTED;
-
-    default:
-        return NGX_HTTP_MARK_PASS_INVALID;
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
-    if (ctx->v1.nrows > ctx->conf->max_rows) {
+    if (ctx->req.nrows > ctx->conf->max_rows) {
         return NGX_HTTP_MARK_PASS_ROWS;
     }
 
@@ -282,7 +286,7 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
     }
 
     ngx_http_mark_count(ctx->conf, requests);
-    ngx_http_mark_add(ctx->conf, rows, ctx->v1.nrows);
+    ngx_http_mark_add(ctx->conf, rows, ctx->req.nrows);
 
     if (rc == NGX_BUSY) {
         ngx_http_mark_reply_rejected(ctx);
@@ -293,6 +297,51 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
     }
 
     return NGX_DECLINED;
+}
+
+
+/* NGX_DECLINED, or the reason for which to pass the request on. */
+
+static ngx_int_t
+ngx_http_mark_parse(ngx_http_mark_ctx_t *ctx)
+{
+    mark_memory_t     memory;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_mark_header(ctx->request, &ngx_http_mark_json_len);
+
+    if (h && ngx_http_mark_body_json_len(&h->value, &ctx->req.body) != NGX_OK)
+    {
+        return NGX_HTTP_MARK_PASS_INVALID;
+    }
+
+    memory.alloc = ngx_http_mark_alloc;
+    memory.pool = ctx->request->pool;
+
+    switch (ctx->conf->codec->parse(&ctx->req, &ctx->conf->codec_conf,
+                                    &memory))
+    {
+    case MARK_CODEC_OK:
+        return NGX_DECLINED;
+
+    case MARK_CODEC_UNSUPPORTED:
+        return NGX_HTTP_MARK_PASS_UNSUPPORTED;
+
+    case MARK_CODEC_NO_ROWS:
+        return NGX_HTTP_MARK_PASS_NO_ROWS;
+
+    case MARK_CODEC_STATEFUL:
+        return NGX_HTTP_MARK_PASS_STATEFUL;
+
+    case MARK_CODEC_STREAM:
+        return NGX_HTTP_MARK_PASS_STREAM;
+
+    case MARK_CODEC_MEMORY:
+        return NGX_HTTP_MARK_PASS_MEMORY;
+
+    default:
+        return NGX_HTTP_MARK_PASS_INVALID;
+    }
 }
 
 
@@ -354,7 +403,7 @@ ngx_http_mark_alone(ngx_http_mark_ctx_t *ctx, const char *reason)
     ctx->state = NGX_HTTP_MARK_ALONE;
     ctx->reason = reason;
     ctx->batch_size = 1;
-    ctx->batch_rows = ctx->v1.nrows;
+    ctx->batch_rows = ctx->req.nrows;
 
     ngx_http_mark_run_handler(ctx);
 

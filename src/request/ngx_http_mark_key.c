@@ -31,6 +31,7 @@ static ngx_str_t  ngx_http_mark_ignored_headers[] = {
     ngx_string("dnt"),
     ngx_string("expect"),
     ngx_string("forwarded"),
+    ngx_string("inference-header-content-length"),
     ngx_string("keep-alive"),
     ngx_string("pragma"),
     ngx_string("priority"),
@@ -93,7 +94,7 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
     len = 2 * sizeof(void *) + 1
           + 5 * sizeof(size_t) + r->uri.len + r->args.len + r->unparsed_uri.len
           + r->headers_in.server.len
-          + ctx->v1.signature.len + 1 + sizeof(size_t);
+          + sizeof(size_t) + ctx->req.key.len;
 
     for (i = 0; i < n; i++) {
         if (ngx_http_complex_value(r, &cv[i], &value[i]) != NGX_OK) {
@@ -165,7 +166,7 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
         }
     }
 
-    p += mark_v1_key(&ctx->v1, p);
+    p = ngx_http_mark_key_put(p, ctx->req.key.data, ctx->req.key.len);
 
     key->len = p - key->data;
 

@@ -13,77 +13,83 @@
 
 
 static ngx_int_t ngx_http_mark_reply_headers(ngx_http_request_t *r,
-    ngx_http_mark_batch_t *batch);
-static u_char *ngx_http_mark_reply_put(u_char *p, mark_span_t *span);
+    ngx_http_mark_answer_t *answer, mark_parts_t *body);
+static ngx_int_t ngx_http_mark_reply_json_len(ngx_http_request_t *r,
+    ngx_table_elt_t *h, mark_parts_t *body);
+static void ngx_http_mark_reply_challenge(ngx_http_request_t *r,
+    ngx_http_mark_answer_t *answer);
 static void ngx_http_mark_reply_send(ngx_http_request_t *r, ngx_buf_t *b);
 static ngx_int_t ngx_http_mark_reply_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
 
 
-/* Sends head, rows and tail of the reply with the batch's status, headers. */
+/* Sends this body with the answer's status and headers. */
 
 void
-ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx, ngx_http_mark_batch_t *batch,
-    mark_v1_reply_t *reply, mark_span_t *rows)
+ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx, ngx_http_mark_answer_t *answer,
+    mark_parts_t *body)
 {
-    size_t               len;
+    size_t               i;
     ngx_buf_t           *b;
     ngx_http_request_t  *r;
 
     r = ctx->request;
 
-    ngx_http_mark_reply_states(ctx, batch);
+    ngx_http_mark_reply_states(ctx, answer);
 
-    if (ngx_http_mark_reply_headers(r, batch) != NGX_OK) {
+    if (ngx_http_mark_reply_headers(r, answer, body) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    len = reply->head.len + rows->len + reply->tail.len;
-
-    b = ngx_create_temp_buf(r->pool, len);
+    b = ngx_create_temp_buf(r->pool, body->len);
     if (b == NULL) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
-    b->last = ngx_http_mark_reply_put(b->last, &reply->head);
-    b->last = ngx_http_mark_reply_put(b->last, rows);
-    b->last = ngx_http_mark_reply_put(b->last, &reply->tail);
+    for (i = 0; i < body->nspans; i++) {
+        if (body->spans[i].len) {
+            b->last = ngx_cpymem(b->last, body->spans[i].data,
+                                 body->spans[i].len);
+        }
+    }
 
     ngx_http_mark_reply_send(r, b);
 }
 
 
-static u_char *
-ngx_http_mark_reply_put(u_char *p, mark_span_t *span)
-{
-    /* a reply that is everybody's has neither head nor tail */
+/*
+ * Nginx's own answer instead of the backend's.  An intercepted 401 keeps what
+ * it asks for, as ngx_http_upstream has it.
+ */
 
-    return span->len ? ngx_cpymem(p, span->data, span->len) : p;
+void
+ngx_http_mark_reply_refused(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_answer_t *answer)
+{
+    ngx_http_mark_reply_states(ctx, answer);
+
+    if (answer->err_status == NGX_HTTP_UNAUTHORIZED
+        && answer->upstream_status == NGX_HTTP_UNAUTHORIZED)
+    {
+        ngx_http_mark_reply_challenge(ctx->request, answer);
+    }
+
+    ngx_http_mark_reply_status(ctx, answer->err_status);
 }
 
 
-/* An intercepted 401 keeps what it asks for, as ngx_http_upstream has it. */
-
-void
-ngx_http_mark_reply_challenge(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_batch_t *batch)
+static void
+ngx_http_mark_reply_challenge(ngx_http_request_t *r,
+    ngx_http_mark_answer_t *answer)
 {
-    ngx_uint_t           i;
-    ngx_table_elt_t     *h, *from;
-    ngx_http_request_t  *r;
+    ngx_uint_t        i;
+    ngx_table_elt_t  *h, *from;
 
-    if (batch->err_status != NGX_HTTP_UNAUTHORIZED
-        || batch->upstream_status != NGX_HTTP_UNAUTHORIZED)
-    {
-        return;
-    }
+    from = answer->headers.elts;
 
-    r = ctx->request;
-    from = batch->headers.elts;
-
-    for (i = 0; i < batch->headers.nelts; i++) {
+    for (i = 0; i < answer->headers.nelts; i++) {
 
         if (from[i].key.len != sizeof("WWW-Authenticate") - 1
             || ngx_strncasecmp(from[i].key.data,
@@ -143,18 +149,22 @@ ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
     size_t               len;
     ngx_buf_t           *b;
     ngx_table_elt_t     *h;
+    const mark_codec_t  *codec;
     ngx_http_request_t  *r;
 
     r = ctx->request;
+    codec = ctx->conf->codec;
 
-    len = sizeof("{\"error\": \"\"}") - 1 + ngx_strlen(text);
+    len = ngx_strlen(codec->error_head) + ngx_strlen(text)
+          + ngx_strlen(codec->error_tail);
 
     b = ngx_create_temp_buf(r->pool, len);
     if (b == NULL) {
         goto failed;
     }
 
-    b->last = ngx_sprintf(b->last, "{\"error\": \"%s\"}", text);
+    b->last = ngx_sprintf(b->last, "%s%s%s", codec->error_head, text,
+                          codec->error_tail);
 
     r->headers_out.status = status;
     ngx_str_set(&r->headers_out.content_type, "application/json");
@@ -223,36 +233,36 @@ ngx_http_mark_reply_send(ngx_http_request_t *r, ngx_buf_t *b)
 
 static ngx_int_t
 ngx_http_mark_reply_headers(ngx_http_request_t *r,
-    ngx_http_mark_batch_t *batch)
+    ngx_http_mark_answer_t *answer, mark_parts_t *body)
 {
     ngx_uint_t        i;
     ngx_table_elt_t  *h, *from;
 
-    r->headers_out.status = batch->status;
+    r->headers_out.status = answer->status;
 
     /* as with proxy_pass, conditions are not ours to test */
 
     r->disable_not_modified = 1;
 
     if (ngx_http_mark_reply_copy(r->pool, &r->headers_out.status_line,
-                                 &batch->status_line)
+                                 &answer->status_line)
         != NGX_OK
         || ngx_http_mark_reply_copy(r->pool, &r->headers_out.content_type,
-                                    &batch->content_type)
+                                    &answer->content_type)
            != NGX_OK
         || ngx_http_mark_reply_copy(r->pool, &r->headers_out.charset,
-                                    &batch->charset)
+                                    &answer->charset)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    r->headers_out.content_type_len = batch->content_type_len;
+    r->headers_out.content_type_len = answer->content_type_len;
     r->headers_out.content_type_lowcase = NULL;
 
-    from = batch->headers.elts;
+    from = answer->headers.elts;
 
-    for (i = 0; i < batch->headers.nelts; i++) {
+    for (i = 0; i < answer->headers.nelts; i++) {
 
         h = ngx_list_push(&r->headers_out.headers);
         if (h == NULL) {
@@ -263,7 +273,8 @@ ngx_http_mark_reply_headers(ngx_http_request_t *r,
 
         if (ngx_http_mark_reply_copy(r->pool, &h->key, &from[i].key) != NGX_OK
             || ngx_http_mark_reply_copy(r->pool, &h->value, &from[i].value)
-               != NGX_OK)
+               != NGX_OK
+            || ngx_http_mark_reply_json_len(r, h, body) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -291,6 +302,33 @@ ngx_http_mark_reply_headers(ngx_http_request_t *r,
 }
 
 
+/* The part of a binary body that is JSON has a length of its own. */
+
+static ngx_int_t
+ngx_http_mark_reply_json_len(ngx_http_request_t *r, ngx_table_elt_t *h,
+    mark_parts_t *body)
+{
+    if (!body->binary
+        || h->key.len != sizeof(NGX_HTTP_MARK_JSON_LEN) - 1
+        || ngx_strncasecmp(h->key.data, (u_char *) NGX_HTTP_MARK_JSON_LEN,
+                           h->key.len)
+           != 0)
+    {
+        return NGX_OK;
+    }
+
+    h->value.data = ngx_pnalloc(r->pool, NGX_SIZE_T_LEN);
+    if (h->value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->value.len = ngx_sprintf(h->value.data, "%uz", body->json_len)
+                   - h->value.data;
+
+    return NGX_OK;
+}
+
+
 /*
  * What the batch's upstream did becomes the client's, so that $upstream_addr
  * and its kin are in the client's log line; retries will add theirs.
@@ -298,7 +336,7 @@ ngx_http_mark_reply_headers(ngx_http_request_t *r,
 
 void
 ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_batch_t *batch)
+    ngx_http_mark_answer_t *answer)
 {
     ngx_str_t                  *peer;
     ngx_uint_t                  i;
@@ -307,19 +345,19 @@ ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
 
     r = ctx->request;
 
-    if (batch->states.nelts == 0 || r->upstream_states) {
+    if (answer->states.nelts == 0 || r->upstream_states) {
         return;
     }
 
-    r->upstream_states = ngx_array_create(r->pool, batch->states.nelts,
+    r->upstream_states = ngx_array_create(r->pool, answer->states.nelts,
                                           sizeof(ngx_http_upstream_state_t));
     if (r->upstream_states == NULL) {
         return;
     }
 
-    from = batch->states.elts;
+    from = answer->states.elts;
 
-    for (i = 0; i < batch->states.nelts; i++) {
+    for (i = 0; i < answer->states.nelts; i++) {
 
         state = ngx_array_push(r->upstream_states);
         *state = from[i];

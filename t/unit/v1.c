@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "tap.h"
-#include "mark_v1.h"
+#include "codec.h"
 
 
 static unsigned  seed = 7;
@@ -24,69 +24,98 @@ rnd(unsigned n)
 }
 
 
-static void
-status(mark_v1_status_t want, const char *body)
+static mark_codec_status_t
+parse(mark_request_t *req, const char *body, size_t len)
 {
-    mark_v1_request_t  req;
+    memset(req, 0, sizeof(mark_request_t));
 
-    is_int(mark_v1_parse(&req, body, strlen(body)), want, "%.70s", body);
+    req->body.data = (const uint8_t *) body;
+    req->body.len = len;
+
+    return mark_v1_codec.parse(req, NULL, &codec_memory);
+}
+
+
+static void
+status(mark_codec_status_t want, const char *body)
+{
+    mark_request_t  req;
+
+    is_int(parse(&req, body, strlen(body)), want, "%.70s", body);
 }
 
 
 static void
 parts(void)
 {
-    uint8_t             key[64];
-    mark_v1_request_t   req;
+    mark_body_t      joined;
+    mark_parts_t     parts;
+    mark_slice_t     slices[2];
+    mark_request_t   req, *both[2] = { &req, &req };
 
     const char  *body = " {\"signature_name\": \"s\", \"instances\": [ [1,2],"
                         " \"]\" ] } ";
+    const char  *want = " {\"signature_name\": \"s\", \"instances\": [[1,2],"
+                        " \"]\",[1,2], \"]\"] } ";
 
-    is_int(mark_v1_parse(&req, body, strlen(body)), MARK_V1_OK, "a body");
+    is_int(parse(&req, body, strlen(body)), MARK_CODEC_OK, "a body");
     is_int(req.nrows, 2, "of two rows");
-    ok(req.rows.len == 10 && memcmp(req.rows.data, "[1,2], \"]\"", 10) == 0,
-       "its rows");
-    ok(req.head.data == (uint8_t *) body && req.head.len == 39, "its head");
-    ok(req.tail.len == 4 && memcmp(req.tail.data, "] } ", 4) == 0,
-       "its tail");
-    ok(mark_v1_key(&req, key) == 4 && memcmp(key, "v\"s\"", 4) == 0,
+    ok(req.key.len == 4 && memcmp(req.key.data, "v\"s\"", 4) == 0,
        "its key");
-    ok(!req.lax, "it is plain JSON");
+
+    is_int(mark_v1_codec.join(both, slices, 2, NULL, &codec_memory, &parts),
+           MARK_CODEC_OK, "joins with itself");
+
+    joined = codec_put(&parts);
+
+    ok(joined.len == strlen(want)
+       && memcmp(joined.data, want, joined.len) == 0,
+       "to a body with the rows of both");
 }
 
 
 /* What a backend would answer: each row, marked. */
 
 static size_t
-answer(char *out, const mark_v1_request_t *req, int pretty)
+answer(char *out, const char *body, size_t len, int pretty)
 {
-    int           first;
-    size_t        n;
-    char         *p;
-    mark_json_t   j;
+    int             first, top;
+    size_t          n;
+    char           *p;
+    mark_json_t     j;
+    mark_span_t     name;
+    const uint8_t  *start;
 
     p = out;
     n = 0;
+    top = 1;
     first = 1;
 
     p += sprintf(p, pretty ? "{\n    \"model\": \"m\",\n    \"predictions\": ["
                              "\n        "
                            : "{\"predictions\":[");
 
-    /* the rows and their bracket, walked as the backend would */
+    mark_json_init(&j, body, len);
+    (void) mark_json_enter(&j, MARK_JSON_OBJECT);
 
-    mark_json_init(&j, req->head.data + req->head.len - 1,
-                   req->tail.data - req->head.data - req->head.len + 2);
-    (void) mark_json_enter(&j, MARK_JSON_ARRAY);
+    while (mark_json_member(&j, &name, &top, 0) == 1) {
 
-    while (mark_json_element(&j, &first) == 1) {
-        const uint8_t  *start = j.pos;
+        if (!mark_json_key_is(&name, "instances")) {
+            (void) mark_json_skip(&j);
+            continue;
+        }
 
-        (void) mark_json_skip(&j);
+        (void) mark_json_enter(&j, MARK_JSON_ARRAY);
 
-        p += sprintf(p, "%s{\"of\": %.*s}",
-                     n++ ? (pretty ? ",\n        " : ",") : "",
-                     (int) (j.pos - start), start);
+        while (mark_json_element(&j, &first) == 1) {
+            start = j.pos;
+
+            (void) mark_json_skip(&j);
+
+            p += sprintf(p, "%s{\"of\": %.*s}",
+                         n++ ? (pretty ? ",\n        " : ",") : "",
+                         (int) (j.pos - start), start);
+        }
     }
 
     p += sprintf(p, pretty ? "\n    ]\n}\n" : "]}");
@@ -127,65 +156,62 @@ random_body(char *out, unsigned id)
 static void
 property(void)
 {
-    char                body[8][512], alone[4096], reply[32768];
-    size_t              len, got, n, i, size;
-    uint8_t             joined[8192], *p;
-    unsigned            round, bad, pretty;
-    mark_v1_reply_t     split;
-    mark_v1_slice_t     slices[8];
-    mark_v1_request_t   req[8], all;
+    char              body[8][512], alone[4096], reply[32768];
+    size_t            len, lens[8], n, i;
+    unsigned          round, bad, pretty;
+    mark_body_t       joined, back;
+    mark_parts_t      parts;
+    mark_slice_t      slices[8];
+    mark_request_t    req[8], *reqs[8], all;
 
     bad = 0;
 
     for (round = 0; round < 5000; round++) {
         n = 1 + rnd(8);
         pretty = rnd(2);
-        size = 0;
+
+        memset(slices, 0, sizeof(slices));
 
         for (i = 0; i < n; i++) {
-            len = random_body(body[i], round * 8 + i);
-            size += len;
+            lens[i] = random_body(body[i], round * 8 + i);
+            reqs[i] = &req[i];
 
-            if (mark_v1_parse(&req[i], body[i], len) != MARK_V1_OK) {
+            if (parse(&req[i], body[i], lens[i]) != MARK_CODEC_OK) {
                 bad++;
             }
-
-            slices[i].nrows = req[i].nrows;
         }
 
-        p = mark_v1_join_begin(joined, &req[0]);
-
-        for (i = 0; i < n; i++) {
-            p = mark_v1_join_rows(p, &req[i], i);
-        }
-
-        p = mark_v1_join_end(p, &req[0]);
-
-        if ((size_t) (p - joined) > size
-            || mark_v1_parse(&all, joined, p - joined) != MARK_V1_OK)
+        if (mark_v1_codec.join(reqs, slices, n, NULL, &codec_memory, &parts)
+            != MARK_CODEC_OK)
         {
             bad++;
             continue;
         }
 
-        len = answer(reply, &all, pretty);
+        joined = codec_put(&parts);
 
-        if (mark_v1_split(&split, reply, len, slices, n) != MARK_V1_OK) {
+        if (parse(&all, (char *) joined.data, joined.len) != MARK_CODEC_OK) {
+            bad++;
+            continue;
+        }
+
+        memset(&back, 0, sizeof(mark_body_t));
+
+        back.data = (uint8_t *) reply;
+        back.len = answer(reply, (char *) joined.data, joined.len, pretty);
+
+        if (mark_v1_codec.split(&back, slices, n, NULL, &codec_memory)
+            != MARK_CODEC_OK)
+        {
             bad++;
             continue;
         }
 
         for (i = 0; i < n; i++) {
-            len = answer(alone, &req[i], pretty);
-            got = split.head.len + slices[i].rows.len + split.tail.len;
+            len = answer(alone, body[i], lens[i], pretty);
+            joined = codec_put(&slices[i].answer);
 
-            if (got != len
-                || memcmp(alone, split.head.data, split.head.len) != 0
-                || memcmp(alone + split.head.len, slices[i].rows.data,
-                          slices[i].rows.len) != 0
-                || memcmp(alone + len - split.tail.len, split.tail.data,
-                          split.tail.len) != 0)
-            {
+            if (joined.len != len || memcmp(joined.data, alone, len) != 0) {
                 bad++;
             }
         }
@@ -194,24 +220,71 @@ property(void)
 
         slices[rnd(n)].nrows++;
 
-        if (mark_v1_split(&split, reply, strlen(reply), slices, n)
-            != MARK_V1_MISMATCH)
+        if (mark_v1_codec.split(&back, slices, n, NULL, &codec_memory)
+            != MARK_CODEC_MISMATCH)
         {
             bad++;
         }
+
+        codec_free();
     }
 
     is_int(bad, 0, "5000 random batches come apart as they went together");
 }
 
 
-static void
-split(mark_v1_status_t want, const char *reply)
-{
-    mark_v1_reply_t  parts;
-    mark_v1_slice_t  slices[2] = { { 1, { 0, 0 } }, { 2, { 0, 0 } } };
+/* The parsed block and the body may be copied, to another process say. */
 
-    is_int(mark_v1_split(&parts, reply, strlen(reply), slices, 2), want,
+static void
+moves(void)
+{
+    char             here[64], there[64];
+    mark_body_t      a, b;
+    mark_parts_t     parts;
+    mark_slice_t     slice;
+    mark_request_t   req, moved, *one;
+
+    strcpy(here, "{\"instances\": [1, 2], \"signature_name\": \"s\"}");
+
+    (void) parse(&req, here, strlen(here));
+
+    one = &req;
+    (void) mark_v1_codec.join(&one, &slice, 1, NULL, &codec_memory, &parts);
+    a = codec_put(&parts);
+
+    strcpy(there, here);
+    moved = req;
+    moved.body.data = (uint8_t *) there;
+    moved.parsed = codec_alloc(NULL, req.parsed_len);
+    memcpy(moved.parsed, req.parsed, req.parsed_len);
+
+    memset(here, 0, sizeof(here));
+    memset(req.parsed, 0xff, req.parsed_len);
+
+    one = &moved;
+    (void) mark_v1_codec.join(&one, &slice, 1, NULL, &codec_memory, &parts);
+    b = codec_put(&parts);
+
+    ok(a.len == b.len && memcmp(a.data, b.data, a.len) == 0,
+       "a request can be moved");
+}
+
+
+static void
+split(mark_codec_status_t want, const char *reply)
+{
+    mark_body_t   body;
+    mark_slice_t  slices[2];
+
+    memset(&body, 0, sizeof(mark_body_t));
+    memset(slices, 0, sizeof(slices));
+
+    body.data = (const uint8_t *) reply;
+    body.len = strlen(reply);
+    slices[0].nrows = 1;
+    slices[1].nrows = 2;
+
+    is_int(mark_v1_codec.split(&body, slices, 2, NULL, &codec_memory), want,
            "reply %.60s", reply);
 }
 
@@ -219,45 +292,48 @@ split(mark_v1_status_t want, const char *reply)
 int
 main(void)
 {
-    status(MARK_V1_OK, "{\"instances\":[1]}");
-    status(MARK_V1_OK, "{\"instances\":[NaN]}");
-    status(MARK_V1_OK, "{\"\\u0069nstances\":[1]}");
-    status(MARK_V1_OK, "{\"instances\":[1],\"signature_name\":\"x\"}");
-    status(MARK_V1_NO_ROWS, "{\"instances\":[]}");
-    status(MARK_V1_NO_ROWS, "{\"instances\":[ ]}");
-    status(MARK_V1_UNSUPPORTED, "{}");
-    status(MARK_V1_UNSUPPORTED, "{\"inputs\":[1]}");
-    status(MARK_V1_UNSUPPORTED, "{\"instances\":[1],\"inputs\":[1]}");
-    status(MARK_V1_UNSUPPORTED, "{\"instances\":{\"a\":1}}");
-    status(MARK_V1_UNSUPPORTED, "{\"instances\":[1],\"id\":\"7\"}");
-    status(MARK_V1_INVALID, "");
-    status(MARK_V1_INVALID, "[1]");
-    status(MARK_V1_INVALID, "{\"instances\":[1]],\"x\":[[2]}");
-    status(MARK_V1_UNSUPPORTED, "{\"instances\":[[1]],\"x\":[[2]]}");
-    status(MARK_V1_INVALID, "{\"instances\":[1]");
-    status(MARK_V1_INVALID, "{\"instances\":[1]}}");
-    status(MARK_V1_INVALID, "{\"instances\":[1]} x");
-    status(MARK_V1_INVALID, "{\"instances\":[1],\"instances\":[2]}");
-    status(MARK_V1_INVALID, "{\"instances\":[1],\"\\u0069nstances\":[2]}");
-    status(MARK_V1_INVALID, "{\"instances\":[1e999]}");
-    status(MARK_V1_INVALID, "{\"instances\":[\"\xff\"]}");
+    status(MARK_CODEC_OK, "{\"instances\":[1]}");
+    status(MARK_CODEC_OK, "{\"instances\":[NaN]}");
+    status(MARK_CODEC_OK, "{\"\\u0069nstances\":[1]}");
+    status(MARK_CODEC_OK, "{\"instances\":[1],\"signature_name\":\"x\"}");
+    status(MARK_CODEC_NO_ROWS, "{\"instances\":[]}");
+    status(MARK_CODEC_NO_ROWS, "{\"instances\":[ ]}");
+    status(MARK_CODEC_UNSUPPORTED, "{}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":[1]}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"instances\":[1],\"inputs\":[1]}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"instances\":{\"a\":1}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"instances\":[1],\"id\":\"7\"}");
+    status(MARK_CODEC_INVALID, "");
+    status(MARK_CODEC_INVALID, "[1]");
+    status(MARK_CODEC_INVALID, "{\"instances\":[1]],\"x\":[[2]}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"instances\":[[1]],\"x\":[[2]]}");
+    status(MARK_CODEC_INVALID, "{\"instances\":[1]");
+    status(MARK_CODEC_INVALID, "{\"instances\":[1]}}");
+    status(MARK_CODEC_INVALID, "{\"instances\":[1]} x");
+    status(MARK_CODEC_INVALID, "{\"instances\":[1],\"instances\":[2]}");
+    status(MARK_CODEC_INVALID, "{\"instances\":[1],\"\\u0069nstances\":[2]}");
+    status(MARK_CODEC_INVALID, "{\"instances\":[1e999]}");
+    status(MARK_CODEC_INVALID, "{\"instances\":[\"\xff\"]}");
 
     parts();
+    moves();
     property();
 
-    split(MARK_V1_OK, "{\"predictions\":[1,2,3]}");
-    split(MARK_V1_OK, "{\"version\":\"3\",\"predictions\":[1,2,3],\"n\":1}");
-    split(MARK_V1_MISMATCH, "{\"predictions\":[]}");
-    split(MARK_V1_MISMATCH, "{\"predictions\":[1,2]}");
-    split(MARK_V1_MISMATCH, "{\"predictions\":[1,2,3,4]}");
-    split(MARK_V1_UNSUPPORTED, "{\"predictions\":[1,2,3],\"scores\":[1]}");
-    split(MARK_V1_UNSUPPORTED, "{\"meta\":{},\"predictions\":[1,2,3]}");
-    split(MARK_V1_UNSUPPORTED, "{\"predictions\":{\"a\":1}}");
-    split(MARK_V1_UNSUPPORTED, "{\"error\":\"no\"}");
-    split(MARK_V1_INVALID, "{\"predictions\":[1,2,3]");
-    split(MARK_V1_INVALID, "{\"predictions\":[1,2,3]}]");
-    split(MARK_V1_INVALID, "<html>");
-    split(MARK_V1_INVALID, "");
+    split(MARK_CODEC_OK, "{\"predictions\":[1,2,3]}");
+    split(MARK_CODEC_OK, "{\"version\":\"3\",\"predictions\":[1,2,3],\"n\":1}");
+    split(MARK_CODEC_MISMATCH, "{\"predictions\":[]}");
+    split(MARK_CODEC_MISMATCH, "{\"predictions\":[1,2]}");
+    split(MARK_CODEC_MISMATCH, "{\"predictions\":[1,2,3,4]}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"predictions\":[1,2,3],\"scores\":[1]}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"meta\":{},\"predictions\":[1,2,3]}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"predictions\":{\"a\":1}}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"error\":\"no\"}");
+    split(MARK_CODEC_INVALID, "{\"predictions\":[1,2,3]");
+    split(MARK_CODEC_INVALID, "{\"predictions\":[1,2,3]}]");
+    split(MARK_CODEC_INVALID, "<html>");
+    split(MARK_CODEC_INVALID, "");
+
+    codec_free();
 
     return done_testing();
 }
