@@ -11,6 +11,8 @@
 
 static char *ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_mark_preferred(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static void *ngx_http_mark_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_mark_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -27,6 +29,13 @@ static ngx_int_t ngx_http_mark_init_module(ngx_cycle_t *cycle);
 
 static ngx_conf_num_bounds_t  ngx_http_mark_rows_bounds = {
     ngx_conf_check_num_bounds, 1, 65536
+};
+
+
+static ngx_conf_enum_t  ngx_http_mark_timeout_actions[] = {
+    { ngx_string("delay"), NGX_HTTP_MARK_DELAY },
+    { ngx_string("reject"), NGX_HTTP_MARK_REJECT },
+    { ngx_null_string, 0 }
 };
 
 
@@ -72,6 +81,20 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       ngx_conf_set_num_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_mark_loc_conf_t, max_queue),
+      NULL },
+
+    { ngx_string("mark_timeout_action"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mark_loc_conf_t, timeout_action),
+      &ngx_http_mark_timeout_actions },
+
+    { ngx_string("mark_preferred_batch_size"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_mark_preferred,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
       NULL },
 
     { ngx_string("mark_batch_key"),
@@ -161,6 +184,55 @@ ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* mark_preferred_batch_size */
+
+static char *
+ngx_http_mark_preferred(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_mark_loc_conf_t *mlcf = conf;
+
+    ngx_int_t    n, last;
+    ngx_str_t   *value;
+    ngx_uint_t   i, *size;
+
+    if (mlcf->sizes != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    if (cf->args->nelts - 1 > MARK_POLICY_SIZES) {
+        return "has too many sizes";
+    }
+
+    mlcf->sizes = ngx_array_create(cf->pool, cf->args->nelts - 1,
+                                   sizeof(ngx_uint_t));
+    if (mlcf->sizes == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = cf->args->elts;
+    last = 0;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        n = ngx_atoi(value[i].data, value[i].len);
+
+        if (n == NGX_ERROR || n <= last) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid size \"%V\" in "
+                               "\"mark_preferred_batch_size\", they are "
+                               "numbers of rows, the smallest first",
+                               &value[i]);
+            return NGX_CONF_ERROR;
+        }
+
+        size = ngx_array_push(mlcf->sizes);
+        *size = n;
+        last = n;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 static void *
 ngx_http_mark_create_main_conf(ngx_conf_t *cf)
 {
@@ -212,6 +284,8 @@ ngx_http_mark_create_loc_conf(ngx_conf_t *cf)
     conf->max_bytes = NGX_CONF_UNSET_SIZE;
     conf->delay = NGX_CONF_UNSET_MSEC;
     conf->max_queue = NGX_CONF_UNSET_UINT;
+    conf->timeout_action = NGX_CONF_UNSET_UINT;
+    conf->sizes = NGX_CONF_UNSET_PTR;
     conf->keys = NGX_CONF_UNSET_PTR;
     conf->ignored = NGX_CONF_UNSET_PTR;
 
@@ -226,6 +300,7 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_mark_loc_conf_t *conf = child;
 
     char                      *rv;
+    ngx_uint_t                 i, *size;
     ngx_http_core_loc_conf_t  *clcf;
     ngx_http_core_srv_conf_t  *cscf;
 
@@ -245,6 +320,9 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               4 * 1024 * 1024);
     ngx_conf_merge_msec_value(conf->delay, prev->delay, NGX_HTTP_MARK_AUTO);
     ngx_conf_merge_uint_value(conf->max_queue, prev->max_queue, 0);
+    ngx_conf_merge_uint_value(conf->timeout_action, prev->timeout_action,
+                              NGX_HTTP_MARK_DELAY);
+    ngx_conf_merge_ptr_value(conf->sizes, prev->sizes, NULL);
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
 
     ngx_conf_merge_ptr_value(conf->ignored, prev->ignored, NULL);
@@ -265,6 +343,16 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     conf->policy.max_rows = conf->max_rows;
+    conf->policy.nsizes = 0;
+
+    size = conf->sizes ? conf->sizes->elts : NULL;
+
+    for (i = 0; conf->sizes && i < conf->sizes->nelts; i++) {
+        if (size[i] <= conf->max_rows) {
+            conf->policy.sizes[conf->policy.nsizes++] = size[i];
+        }
+    }
+
     conf->policy.max_bytes = conf->max_bytes;
     conf->policy.delay = (conf->delay == NGX_HTTP_MARK_AUTO)
                          ? MARK_POLICY_AUTO : (uint64_t) conf->delay * 1000;

@@ -33,6 +33,20 @@
  */
 #define NGX_HTTP_MARK_PATIENT   10000000
 
+/* And what waits longer has a part of each batch, whatever is before it. */
+#define NGX_HTTP_MARK_STARVED   1000000
+
+/*
+ * Priorities: 1 is the highest.  A request that says nothing has the second;
+ * what cannot meet its deadline any more goes behind all.
+ */
+#define NGX_HTTP_MARK_PRIORITY  2
+#define NGX_HTTP_MARK_LATE      256
+
+/* mark_timeout_action */
+#define NGX_HTTP_MARK_DELAY     0
+#define NGX_HTTP_MARK_REJECT    1
+
 /* Values of mark_batch_key. */
 #define NGX_HTTP_MARK_MAX_KEYS  8
 
@@ -53,6 +67,7 @@
 
 
 typedef struct ngx_http_mark_ctx_s    ngx_http_mark_ctx_t;
+typedef struct ngx_http_mark_item_s   ngx_http_mark_item_t;
 typedef struct ngx_http_mark_queue_s  ngx_http_mark_queue_t;
 typedef struct ngx_http_mark_batch_s  ngx_http_mark_batch_t;
 
@@ -83,6 +98,8 @@ typedef struct {
     size_t                     max_bytes;
     ngx_msec_t                 delay;
     ngx_uint_t                 max_queue;   /* 0 is no limit */
+    ngx_uint_t                 timeout_action;
+    ngx_array_t               *sizes;       /* ngx_uint_t, ascending */
     ngx_array_t               *keys;        /* ngx_http_complex_value_t */
     ngx_array_t               *ignored;     /* ngx_hash_key_t */
     ngx_hash_t                 ignored_hash;
@@ -102,6 +119,50 @@ typedef struct {
 } ngx_http_mark_loc_conf_t;
 
 
+/* A request in a line. */
+
+struct ngx_http_mark_item_s {
+    ngx_queue_t                link;        /* by urgency */
+    ngx_queue_t                age;         /* by arrival */
+
+    ngx_uint_t                 priority;
+    uint64_t                   due;         /* usec; the earlier the sooner */
+    uint64_t                   deadline;    /* usec, 0 is none */
+    uint64_t                   arrived;
+    ngx_uint_t                 rows;
+    size_t                     bytes;
+
+    ngx_http_mark_ctx_t       *ctx;
+};
+
+
+/* Requests that wait for a batch, the most urgent first. */
+
+typedef struct {
+    ngx_queue_t                items;
+    ngx_queue_t                ages;
+    ngx_uint_t                 nitems;
+    ngx_uint_t                 rows;
+    size_t                     bytes;
+} ngx_http_mark_line_t;
+
+
+/* What is known of the backend of a queue: what it has, what it takes. */
+
+typedef struct {
+    ngx_uint_t                 slots;       /* peers */
+    ngx_uint_t                 in_flight;
+    ngx_uint_t                 current;     /* of them, of this epoch */
+    ngx_uint_t                 epoch;
+    uint64_t                   last_sent;
+    ngx_uint_t                 last_rows;
+    mark_latency_t             latency;
+
+    ngx_uint_t                 unsplit;     /* in a row */
+    time_t                     paused;      /* until */
+} ngx_http_mark_service_t;
+
+
 /*
  * A client's request.  It lives in the request's pool; the request's cleanup
  * handler takes it out of whatever holds it.
@@ -109,7 +170,7 @@ typedef struct {
 
 typedef enum {
     NGX_HTTP_MARK_READING = 0,   /* its body */
-    NGX_HTTP_MARK_QUEUED,        /* in queue->items */
+    NGX_HTTP_MARK_QUEUED,        /* in queue->line */
     NGX_HTTP_MARK_RETRYING,      /* in queue->retries, after its batch */
     NGX_HTTP_MARK_SHED,          /* in queue->shed, to be rejected */
     NGX_HTTP_MARK_RIDING,        /* in slot of batch */
@@ -125,8 +186,8 @@ struct ngx_http_mark_ctx_s {
     ngx_http_handler_pt        handler;     /* the location's own */
 
     ngx_http_mark_queue_t     *queue;       /* all in a queue; ALONE or 0 */
-    ngx_queue_t                link;        /* QUEUED, RETRYING, SHED */
-    ngx_queue_t                age;         /* QUEUED */
+    ngx_http_mark_item_t       item;        /* QUEUED; its link: RETRYING, */
+                                            /* SHED */
     ngx_http_mark_batch_t     *batch;       /* RIDING */
     ngx_uint_t                 slot;
 
@@ -134,7 +195,6 @@ struct ngx_http_mark_ctx_s {
 
     uint64_t                   arrived;     /* usec, whole body read */
     uint64_t                   deadline;    /* usec, 0 is none */
-    uint64_t                   due;         /* usec, its place in the queue */
     uint64_t                   sent;        /* 0 is not yet */
     ngx_uint_t                 epoch;       /* of the queue, then */
     uint64_t                   answered;
@@ -142,7 +202,9 @@ struct ngx_http_mark_ctx_s {
     ngx_uint_t                 batch_size;  /* requests */
     ngx_uint_t                 batch_rows;
     const char                *reason;
+    ngx_uint_t                 retry_after; /* seconds */
     unsigned                   retry:1;     /* alone after its batch failed */
+    unsigned                   late:1;      /* SHED because it was too late */
     unsigned                   judged:1;    /* against its deadline */
     unsigned                   met:1;
 };
@@ -165,11 +227,8 @@ struct ngx_http_mark_queue_s {
     ngx_event_t                event;       /* posted, or a timer */
     ngx_log_t                  log;
 
-    ngx_queue_t                items;       /* the most urgent first */
-    ngx_queue_t                ages;        /* the same, the oldest first */
-    ngx_uint_t                 nitems;
-    ngx_uint_t                 rows;
-    size_t                     bytes;
+    ngx_http_mark_line_t       line;
+    ngx_http_mark_service_t    service;
 
     ngx_queue_t                shed;
     ngx_uint_t                 nshed;
@@ -177,17 +236,6 @@ struct ngx_http_mark_queue_s {
     ngx_queue_t                retries;
     ngx_uint_t                 nretries;    /* waiting */
     ngx_uint_t                 retrying;    /* alone now */
-
-    ngx_uint_t                 slots;       /* peers */
-    ngx_uint_t                 in_flight;
-    ngx_uint_t                 current;     /* of them, of this epoch */
-    ngx_uint_t                 epoch;
-    uint64_t                   last_sent;
-    ngx_uint_t                 last_rows;
-    mark_latency_t             latency;
-
-    ngx_uint_t                 unsplit;     /* in a row */
-    time_t                     paused;      /* until */
 };
 
 
@@ -262,6 +310,7 @@ ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, mark_body_t *body,
 ngx_int_t ngx_http_mark_body_json_len(ngx_str_t *value, mark_body_t *body);
 
 void ngx_http_mark_deadline(ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_deadline_own(ngx_http_mark_ctx_t *ctx);
 char *ngx_http_mark_slo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 ngx_int_t ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key);
@@ -278,6 +327,7 @@ void ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
 void ngx_http_mark_reply_refused(ngx_http_mark_ctx_t *ctx,
     ngx_http_mark_answer_t *answer);
 void ngx_http_mark_reply_rejected(ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_reply_late(ngx_http_mark_ctx_t *ctx, ngx_uint_t seconds);
 void ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status);
 void ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
     const char *text);
@@ -301,11 +351,30 @@ void ngx_http_mark_queue_run(ngx_http_mark_queue_t *q);
 void ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q,
     ngx_http_mark_ctx_t *ctx);
-ngx_uint_t ngx_http_mark_queue_sent(ngx_http_mark_queue_t *q, uint64_t now,
+
+void ngx_http_mark_line_init(ngx_http_mark_line_t *line);
+void ngx_http_mark_line_add(ngx_http_mark_line_t *line,
+    ngx_http_mark_item_t *item);
+void ngx_http_mark_line_remove(ngx_http_mark_line_t *line,
+    ngx_http_mark_item_t *item);
+ngx_http_mark_item_t *ngx_http_mark_line_last(ngx_http_mark_line_t *line);
+ngx_int_t ngx_http_mark_line_before(ngx_http_mark_item_t *a,
+    ngx_http_mark_item_t *b);
+void ngx_http_mark_line_state(ngx_http_mark_line_t *line,
+    ngx_http_mark_service_t *service, uint64_t now,
+    mark_policy_state_t *state);
+ngx_http_mark_item_t *ngx_http_mark_line_late(ngx_http_mark_line_t *line,
+    ngx_http_mark_loc_conf_t *mlcf, mark_policy_state_t *state);
+ngx_uint_t ngx_http_mark_line_take(ngx_http_mark_line_t *line,
+    ngx_http_mark_loc_conf_t *mlcf, mark_policy_state_t *state,
+    ngx_queue_t *taken);
+
+ngx_uint_t ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
     ngx_uint_t rows);
-void ngx_http_mark_queue_answered(ngx_http_mark_queue_t *q, ngx_uint_t epoch,
-    ngx_uint_t rows, uint64_t usec, ngx_uint_t peers);
-void ngx_http_mark_queue_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
+void ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
+    ngx_uint_t epoch, ngx_uint_t rows, uint64_t usec, ngx_uint_t peers);
+void ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
+void ngx_http_mark_service_overdue(ngx_http_mark_queue_t *q);
 
 ngx_http_mark_batch_t *ngx_http_mark_batch_create(ngx_http_mark_queue_t *q,
     ngx_uint_t n, const char *reason, uint64_t now);

@@ -18,7 +18,12 @@ mark_policy_decide(const mark_policy_conf_t *conf,
 
     l = state->latency;
 
-    if (state->rows >= conf->max_rows) {
+    if (state->blocked) {
+        *again = state->now + MARK_POLICY_PATIENCE;
+        return MARK_POLICY_WAIT;
+    }
+
+    if (state->rows >= mark_policy_full(conf)) {
         return MARK_POLICY_FULL;
     }
 
@@ -81,6 +86,88 @@ mark_policy_decide(const mark_policy_conf_t *conf,
     }
 
     return MARK_POLICY_WAIT;
+}
+
+
+unsigned
+mark_policy_full(const mark_policy_conf_t *conf)
+{
+    return conf->nsizes ? conf->sizes[conf->nsizes - 1] : conf->max_rows;
+}
+
+
+unsigned
+mark_policy_rows(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state)
+{
+    unsigned  i, n, fit, full;
+    uint64_t  latest;
+
+    full = mark_policy_full(conf);
+    n = (state->rows < full) ? state->rows : full;
+
+    if (state->deadline && state->rows <= full
+        && mark_latency_known(state->latency))
+    {
+        latest = state->now + MARK_POLICY_MARGIN / 2;
+
+        fit = (state->deadline > latest)
+              ? mark_latency_rows(state->latency, state->deadline - latest)
+              : 0;
+
+        /* what not one row would meet is not met by fewer */
+
+        if (fit && fit < n) {
+            n = fit;
+        }
+    }
+
+    for (i = conf->nsizes; i; i--) {
+        if (conf->sizes[i - 1] <= n) {
+            return conf->sizes[i - 1];
+        }
+    }
+
+    return n;
+}
+
+
+int
+mark_policy_late(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state, uint64_t deadline, unsigned rows)
+{
+    uint64_t  start, free, time;
+    unsigned  full;
+
+    if (deadline == 0) {
+        return 0;
+    }
+
+    if (!mark_latency_known(state->latency)
+        || (state->in_flight == 0
+            && state->now > state->last_sent + MARK_POLICY_STALE))
+    {
+        return state->now >= deadline;
+    }
+
+    start = state->now;
+
+    if (state->blocked || state->in_flight >= state->slots) {
+        free = state->last_sent
+               + mark_latency_mean(state->latency, state->last_rows);
+
+        if (free > start) {
+            start = free;
+        }
+    }
+
+    full = mark_policy_full(conf);
+
+    time = (state->rows > full)
+           ? mark_latency_bound(state->latency, full) + MARK_POLICY_MARGIN
+           : mark_latency_mean(state->latency, rows);
+
+    return start + time > deadline;
 }
 
 

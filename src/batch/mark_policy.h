@@ -35,6 +35,13 @@
 #define MARK_POLICY_PIPELINE   4
 
 
+/* An idle peer is tried again after so long, whatever was learned of it. */
+#define MARK_POLICY_STALE      1000000
+
+/* Preferred batch sizes of a queue. */
+#define MARK_POLICY_SIZES      16
+
+
 /* Why a batch left; the names are mark_policy_reason()'s. */
 
 typedef enum {
@@ -55,6 +62,9 @@ typedef struct {
     unsigned               max_rows;
     size_t                 max_bytes;
     uint64_t               delay;        /* or MARK_POLICY_AUTO */
+
+    unsigned               nsizes;       /* preferred ones, ascending */
+    unsigned               sizes[MARK_POLICY_SIZES];
 } mark_policy_conf_t;
 
 
@@ -72,6 +82,7 @@ typedef struct {
     unsigned               last_rows;    /* and its rows */
 
     unsigned               draining:1;
+    unsigned               blocked:1;    /* no peer may take another batch */
 
     const mark_latency_t  *latency;
 } mark_policy_state_t;
@@ -83,6 +94,32 @@ typedef struct {
  */
 mark_policy_reason_t mark_policy_decide(const mark_policy_conf_t *conf,
     const mark_policy_state_t *state, uint64_t *again);
+
+/*
+ * How many rows the batch may have that leaves now, in the sense of MArk's
+ * first condition, W + T(n) <= SLO, at least 1: as many as still meet the
+ * most urgent deadline (of those that can be met), and a preferred size if
+ * there is one.
+ *
+ * With more waiting than one batch holds the deadline of one request does not
+ * count: batches that shrink for the sake of the first are served at a lower
+ * rate, and all behind it would miss theirs as well.
+ */
+unsigned mark_policy_rows(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state);
+
+/*
+ * Tells whether a request of so many rows, which is still waiting, is too
+ * late for its deadline (0 is none), even if it leaves as soon as a peer is
+ * free.  With more waiting than one batch holds it would share a full one,
+ * whose time must be certain (this is the early drop of Nexus, SOSP'19,
+ * section 4.3).  What was not asked for a while may have become faster.
+ */
+int mark_policy_late(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state, uint64_t deadline, unsigned rows);
+
+/* The rows of a batch that is not worth waiting for more of. */
+unsigned mark_policy_full(const mark_policy_conf_t *conf);
 
 const char *mark_policy_reason(mark_policy_reason_t reason);
 

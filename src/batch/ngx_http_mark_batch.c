@@ -121,15 +121,15 @@ ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch)
         goto failed;
     }
 
-    batch->epoch = ngx_http_mark_queue_sent(batch->queue, batch->sent,
-                                            batch->rows);
+    batch->epoch = ngx_http_mark_service_sent(batch->queue, batch->sent,
+                                              batch->rows);
 
     if (ngx_http_mark_carrier_start(batch, batch->slots[0]) == NGX_OK) {
         return;
     }
 
-    ngx_http_mark_queue_answered(batch->queue, batch->epoch, batch->rows, 0,
-                                 0);
+    ngx_http_mark_service_answered(batch->queue, batch->epoch, batch->rows,
+                                   0, 0);
 
 failed:
 
@@ -227,8 +227,8 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     usec = (batch->answer.status == NGX_HTTP_OK && batch->complete)
            ? ngx_max(now - batch->sent, 1) : 0;
 
-    ngx_http_mark_queue_answered(batch->queue, batch->epoch, batch->rows, usec,
-                                 batch->peers);
+    ngx_http_mark_service_answered(batch->queue, batch->epoch, batch->rows,
+                                   usec, batch->peers);
 
     /*
      * The backend is idle: what waits for it goes first, and is computed
@@ -374,7 +374,7 @@ ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
     switch (status) {
 
     case MARK_CODEC_OK:
-        batch->queue->unsplit = 0;
+        batch->queue->service.unsplit = 0;
         return NGX_HTTP_MARK_SPLIT;
 
     case MARK_CODEC_MEMORY:
@@ -410,15 +410,15 @@ ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch, const char *why)
 
     q = batch->queue;
 
-    if (++q->unsplit < NGX_HTTP_MARK_UNSPLIT) {
+    if (++q->service.unsplit < NGX_HTTP_MARK_UNSPLIT) {
         ngx_log_error(NGX_LOG_INFO, batch->log, 0,
                       "mark: the reply to a batch of %ui %s, its members are "
                       "tried alone", batch->nslots, why);
         return;
     }
 
-    q->unsplit = 0;
-    q->paused = ngx_time() + NGX_HTTP_MARK_PAUSE;
+    q->service.unsplit = 0;
+    q->service.paused = ngx_time() + NGX_HTTP_MARK_PAUSE;
 
     ngx_log_error(NGX_LOG_WARN, batch->log, 0,
                   "mark: the reply to a batch of %ui %s, as those before: "

@@ -290,7 +290,7 @@ ngx_http_mark_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
      */
 
     if (last) {
-        ngx_http_mark_queue_finish(ctx, r->headers_out.status == NGX_HTTP_OK);
+        ngx_http_mark_service_finish(ctx, r->headers_out.status == NGX_HTTP_OK);
     }
 
     return rc;

@@ -12,26 +12,26 @@
  * While something waits the event is posted or its timer, which is not
  * cancelable, is set: a worker that is shutting down stays for it.
  *
- * Which queues there are is ngx_http_mark_queues.c's business.
+ * Which queues there are is ngx_http_mark_queues.c's business, in which order
+ * requests wait that of ngx_http_mark_line.c.
  */
 
 
 #include "ngx_http_mark.h"
 
 
-static void ngx_http_mark_queue_insert(ngx_http_mark_queue_t *q,
-    ngx_http_mark_ctx_t *ctx);
 static ngx_int_t ngx_http_mark_queue_make_room(ngx_http_mark_queue_t *q,
-    uint64_t due);
+    ngx_http_mark_ctx_t *ctx);
+static void ngx_http_mark_queue_shed(ngx_http_mark_queue_t *q,
+    ngx_http_mark_ctx_t *ctx);
 static mark_policy_reason_t ngx_http_mark_queue_decide(
-    ngx_http_mark_queue_t *q, uint64_t now, uint64_t *again);
-static void ngx_http_mark_queue_check(ngx_http_mark_queue_t *q,
-    uint64_t now);
+    ngx_http_mark_queue_t *q, mark_policy_state_t *state, uint64_t *again);
 static void ngx_http_mark_queue_arm(ngx_http_mark_queue_t *q, uint64_t now,
     uint64_t when);
 static void ngx_http_mark_queue_handler(ngx_event_t *ev);
 static void ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
-    uint64_t now, mark_policy_reason_t reason);
+    mark_policy_state_t *state, mark_policy_reason_t reason);
+static ngx_uint_t ngx_http_mark_queue_backlog(ngx_http_mark_queue_t *q);
 static void ngx_http_mark_queue_run_shed(ngx_http_mark_queue_t *q);
 static void ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q,
     uint64_t now);
@@ -40,18 +40,18 @@ static void ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q,
 void
 ngx_http_mark_queue_init(ngx_http_mark_queue_t *q)
 {
-    q->slots = 1;
     q->log = *ngx_cycle->log;
 
     q->event.handler = ngx_http_mark_queue_handler;
     q->event.data = q;
     q->event.log = &q->log;
 
-    ngx_queue_init(&q->items);
-    ngx_queue_init(&q->ages);
+    ngx_http_mark_line_init(&q->line);
     ngx_queue_init(&q->shed);
     ngx_queue_init(&q->retries);
-    mark_latency_init(&q->latency);
+
+    q->service.slots = 1;
+    mark_latency_init(&q->service.latency);
 }
 
 
@@ -65,8 +65,9 @@ ngx_int_t
 ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_ctx_t *ctx)
 {
-    ngx_str_t               key;
-    ngx_http_mark_queue_t  *q;
+    ngx_str_t                key;
+    ngx_http_mark_item_t    *item;
+    ngx_http_mark_queue_t   *q;
 
     if (ngx_http_mark_key(ctx, &key) != NGX_OK) {
         return NGX_ERROR;
@@ -77,19 +78,29 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
         return NGX_ERROR;
     }
 
-    if (q->paused) {
-        if (ngx_time() < q->paused) {
+    if (q->service.paused) {
+        if (ngx_time() < q->service.paused) {
             return NGX_DECLINED;
         }
 
-        q->paused = 0;
+        q->service.paused = 0;
     }
 
-    ctx->due = ctx->deadline ? ctx->deadline
-                             : ctx->arrived + NGX_HTTP_MARK_PATIENT;
+    item = &ctx->item;
 
-    if (ctx->conf->max_queue && q->nitems >= ctx->conf->max_queue
-        && ngx_http_mark_queue_make_room(q, ctx->due) != NGX_OK)
+    item->ctx = ctx;
+    item->arrived = ctx->arrived;
+    item->deadline = ctx->deadline;
+    item->due = ctx->deadline ? ctx->deadline
+                              : ctx->arrived + NGX_HTTP_MARK_PATIENT;
+    item->priority = ctx->req.priority
+                     ? ngx_min(ctx->req.priority, NGX_HTTP_MARK_LATE - 1)
+                     : NGX_HTTP_MARK_PRIORITY;
+    item->rows = ctx->req.nrows;
+    item->bytes = ctx->req.body.len;
+
+    if (ctx->conf->max_queue && q->line.nitems >= ctx->conf->max_queue
+        && ngx_http_mark_queue_make_room(q, ctx) != NGX_OK)
     {
         return NGX_BUSY;
     }
@@ -97,79 +108,55 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     ctx->state = NGX_HTTP_MARK_QUEUED;
     ctx->queue = q;
 
-    ngx_http_mark_queue_insert(q, ctx);
-    q->nitems++;
-    q->rows += ctx->req.nrows;
-    q->bytes += ctx->req.body.len;
+    ngx_http_mark_line_add(&q->line, item);
 
     ngx_http_mark_count(q->conf, queued);
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "mark: queued %p n:%ui rows:%ui in flight:%ui",
-                   q, q->nitems, q->rows, q->in_flight);
+                   q, q->line.nitems, q->line.rows, q->service.in_flight);
 
-    ngx_http_mark_queue_check(q, ctx->arrived);
-
-    return NGX_OK;
-}
-
-
-/* Earliest deadline first; equal ones, the usual case, as they came. */
-
-static void
-ngx_http_mark_queue_insert(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
-{
-    ngx_queue_t          *link;
-    ngx_http_mark_ctx_t  *before;
-
-    for (link = ngx_queue_last(&q->items);
-         link != ngx_queue_sentinel(&q->items);
-         link = ngx_queue_prev(link))
-    {
-        before = ngx_queue_data(link, ngx_http_mark_ctx_t, link);
-
-        if (before->due <= ctx->due) {
-            break;
-        }
+    if (!q->event.posted) {
+        ngx_post_event(&q->event, &ngx_posted_events);
     }
 
-    ngx_queue_insert_after(link, &ctx->link);
-    ngx_queue_insert_tail(&q->ages, &ctx->age);
+    return NGX_OK;
 }
 
 
 /*
  * A full queue sheds what is least urgent: NGX_BUSY if that would be the one
- * that is due then, which is about to be added.
+ * that is about to be added.
  */
 
 static ngx_int_t
-ngx_http_mark_queue_make_room(ngx_http_mark_queue_t *q, uint64_t due)
+ngx_http_mark_queue_make_room(ngx_http_mark_queue_t *q,
+    ngx_http_mark_ctx_t *ctx)
 {
-    ngx_http_mark_ctx_t  *last;
+    ngx_http_mark_item_t  *last;
 
-    last = ngx_queue_data(ngx_queue_last(&q->items), ngx_http_mark_ctx_t,
-                          link);
+    last = ngx_http_mark_line_last(&q->line);
 
-    if (last->due <= due) {
+    if (!ngx_http_mark_line_before(&ctx->item, last)) {
         return NGX_BUSY;
     }
 
-    /* it is answered by the queue's event, not by another client's */
-
-    ngx_http_mark_queue_remove(last);
-
-    last->state = NGX_HTTP_MARK_SHED;
-    last->queue = q;
-
-    ngx_queue_insert_tail(&q->shed, &last->link);
-    q->nshed++;
-
-    ngx_http_mark_count(q->conf, queued);
-
-    ngx_post_event(&q->event, &ngx_posted_events);
+    ngx_http_mark_line_remove(&q->line, last);
+    ngx_http_mark_queue_shed(q, last->ctx);
 
     return NGX_OK;
+}
+
+
+/* It is answered by the queue's event, which comes, not by another client's. */
+
+static void
+ngx_http_mark_queue_shed(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
+{
+    ctx->state = NGX_HTTP_MARK_SHED;
+
+    ngx_queue_insert_tail(&q->shed, &ctx->item.link);
+    q->nshed++;
 }
 
 
@@ -182,25 +169,23 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
 
     q = ctx->queue;
 
-    ngx_queue_remove(&ctx->link);
-
-    if (ctx->state == NGX_HTTP_MARK_RETRYING) {
-        q->nretries--;
-
-    } else if (ctx->state == NGX_HTTP_MARK_SHED) {
-        q->nshed--;
-
-    } else {
-        ngx_queue_remove(&ctx->age);
-
-        q->nitems--;
-        q->rows -= ctx->req.nrows;
-        q->bytes -= ctx->req.body.len;
+    if (ctx->state == NGX_HTTP_MARK_QUEUED) {
+        ngx_http_mark_line_remove(&q->line, &ctx->item);
 
         /* it would hold up a worker that is shutting down */
 
-        if (q->nitems == 0 && q->event.timer_set) {
+        if (q->line.nitems == 0 && q->event.timer_set) {
             ngx_del_timer(&q->event);
+        }
+
+    } else {
+        ngx_queue_remove(&ctx->item.link);
+
+        if (ctx->state == NGX_HTTP_MARK_RETRYING) {
+            q->nretries--;
+
+        } else {
+            q->nshed--;
         }
     }
 
@@ -220,7 +205,7 @@ ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
     ctx->queue = q;
     ctx->batch = NULL;
 
-    ngx_queue_insert_tail(&q->retries, &ctx->link);
+    ngx_queue_insert_tail(&q->retries, &ctx->item.link);
     q->nretries++;
 
     ngx_http_mark_count(q->conf, queued);
@@ -229,161 +214,44 @@ ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
 }
 
 
-/*
- * A batch, or a request alone, has left for the backend.  The epoch that is
- * returned goes to ngx_http_mark_queue_answered(): when what is in flight is
- * overdue a new epoch begins, and what was sent before it counts no longer as
- * something to gather behind, for as long as the backend may hang on it.
- */
-
-ngx_uint_t
-ngx_http_mark_queue_sent(ngx_http_mark_queue_t *q, uint64_t now,
-    ngx_uint_t rows)
-{
-    q->in_flight++;
-    q->current++;
-    q->last_sent = now;
-    q->last_rows = rows;
-
-    ngx_http_mark_count(q->conf, in_flight);
-
-    return q->epoch;
-}
-
-
-/*
- * It came back: after usec, or with usec 0 without an answer to learn from.
- * peers is how many servers stood behind it, 0 if that is not known.
- */
-
-void
-ngx_http_mark_queue_answered(ngx_http_mark_queue_t *q, ngx_uint_t epoch,
-    ngx_uint_t rows, uint64_t usec, ngx_uint_t peers)
-{
-    q->in_flight--;
-
-    if (epoch == q->epoch) {
-        q->current--;
-    }
-
-    q->used = ngx_time();
-
-    ngx_http_mark_add(q->conf, in_flight, -1);
-
-    if (usec) {
-        mark_latency_observe(&q->latency, rows, usec);
-        ngx_http_mark_observe_usec(&q->conf->counters->batch_time, usec);
-    }
-
-    if (peers) {
-        q->slots = peers;
-    }
-
-    if (q->nitems || q->nretries) {
-        ngx_post_event(&q->event, &ngx_posted_events);
-    }
-}
-
-
-/* A request that was run alone is over; ok if it was answered with 200. */
-
-void
-ngx_http_mark_queue_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok)
-{
-    uint64_t                usec;
-    ngx_http_mark_queue_t  *q;
-
-    /* the end of a request comes after its answer, once the client has it */
-
-    if (ctx->answered == 0) {
-        ctx->answered = ngx_http_mark_now();
-    }
-
-    q = ctx->queue;
-
-    if (q == NULL) {
-        return;
-    }
-
-    ctx->queue = NULL;
-
-    if (ctx->retry) {
-        q->retrying--;
-    }
-
-    usec = ok ? ngx_max(ctx->answered - ctx->sent, 1) : 0;
-
-    ngx_http_mark_queue_answered(q, ctx->epoch, ctx->req.nrows, usec,
-                                 ngx_http_mark_carrier_peers(ctx->request));
-}
-
-
 static mark_policy_reason_t
-ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q, uint64_t now,
-    uint64_t *again)
+ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
+    mark_policy_state_t *state, uint64_t *again)
 {
-    ngx_queue_t          *link;
-    ngx_http_mark_ctx_t  *oldest, *urgent;
-    mark_policy_state_t   state;
+    uint64_t               now, last;
+    mark_policy_reason_t   reason;
+    ngx_http_mark_item_t  *item;
 
-    oldest = ngx_queue_data(ngx_queue_head(&q->ages), ngx_http_mark_ctx_t,
-                            age);
+    now = ngx_http_mark_now();
 
-    /* the most urgent of those that can still be in time */
+    for ( ;; ) {
+        ngx_http_mark_line_state(&q->line, &q->service, now, state);
 
-    state.deadline = 0;
-
-    for (link = ngx_queue_head(&q->items);
-         link != ngx_queue_sentinel(&q->items);
-         link = ngx_queue_next(link))
-    {
-        urgent = ngx_queue_data(link, ngx_http_mark_ctx_t, link);
-
-        if (urgent->deadline == 0) {
-            continue;
-        }
-
-        state.deadline = urgent->deadline;
-
-        if (now + mark_latency_mean(&q->latency, urgent->req.nrows)
-            <= urgent->deadline)
-        {
+        item = ngx_http_mark_line_late(&q->line, q->conf, state);
+        if (item == NULL) {
             break;
         }
+
+        item->ctx->late = 1;
+        ngx_http_mark_queue_shed(q, item->ctx);
+
+        if (q->line.nitems == 0) {
+            return MARK_POLICY_WAIT;
+        }
     }
 
-    state.now = now;
-    state.rows = q->rows;
-    state.bytes = q->bytes;
-    state.oldest = oldest->arrived;
-    state.slots = q->slots;
-    state.in_flight = q->current;
-    state.last_sent = q->last_sent;
-    state.last_rows = q->last_rows;
-    state.draining = ngx_exiting || ngx_terminate;
-    state.latency = &q->latency;
+    reason = mark_policy_decide(&q->conf->policy, state, again);
 
-    return mark_policy_decide(&q->conf->policy, &state, again);
-}
+    /* to be rejected in time */
 
-
-/* Called from a client's event: only posts the queue's, or sets its timer. */
-
-static void
-ngx_http_mark_queue_check(ngx_http_mark_queue_t *q, uint64_t now)
-{
-    uint64_t  again;
-
-    if (q->event.posted) {
-        return;
+    if (reason == MARK_POLICY_WAIT && state->deadline
+        && q->conf->timeout_action == NGX_HTTP_MARK_REJECT)
+    {
+        last = state->deadline - mark_latency_mean(&q->service.latency, 1);
+        *again = ngx_min(*again, last);
     }
 
-    if (ngx_http_mark_queue_decide(q, now, &again) != MARK_POLICY_WAIT) {
-        ngx_post_event(&q->event, &ngx_posted_events);
-        return;
-    }
-
-    ngx_http_mark_queue_arm(q, now, again);
+    return reason;
 }
 
 
@@ -425,99 +293,89 @@ ngx_http_mark_queue_handler(ngx_event_t *ev)
 void
 ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
 {
-    uint64_t              now, again;
+    uint64_t              again;
+    mark_policy_state_t   state;
     mark_policy_reason_t  reason;
 
-    now = ngx_http_mark_now();
     q->used = ngx_time();
 
     if (q->event.posted) {
         ngx_delete_posted_event(&q->event);
     }
 
-    ngx_http_mark_queue_run_shed(q);
-    ngx_http_mark_queue_run_retries(q, now);
+    ngx_http_mark_queue_run_retries(q, ngx_http_mark_now());
 
-    while (q->nitems) {
-        reason = ngx_http_mark_queue_decide(q, now, &again);
+    while (q->line.nitems) {
+        reason = ngx_http_mark_queue_decide(q, &state, &again);
 
         if (reason == MARK_POLICY_WAIT) {
-            ngx_http_mark_queue_arm(q, now, again);
-            return;
-        }
-
-        ngx_http_mark_queue_dispatch(q, now, reason);
-    }
-
-    if (q->event.timer_set) {
-        ngx_del_timer(&q->event);
-    }
-}
-
-
-/* Sends what fits into one batch, from the head. */
-
-static void
-ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q, uint64_t now,
-    mark_policy_reason_t reason)
-{
-    size_t                  bytes;
-    ngx_uint_t              n, i, rows;
-    const char             *name;
-    ngx_queue_t            *link;
-    ngx_http_mark_ctx_t    *ctx;
-    ngx_http_mark_batch_t  *batch;
-
-    n = 0;
-    rows = 0;
-    bytes = 0;
-
-    for (link = ngx_queue_head(&q->items);
-         link != ngx_queue_sentinel(&q->items);
-         link = ngx_queue_next(link))
-    {
-        ctx = ngx_queue_data(link, ngx_http_mark_ctx_t, link);
-
-        if (n
-            && (rows + ctx->req.nrows > q->conf->max_rows
-                || bytes + ctx->req.body.len > q->conf->max_bytes))
-        {
             break;
         }
 
-        n++;
-        rows += ctx->req.nrows;
-        bytes += ctx->req.body.len;
+        ngx_http_mark_queue_dispatch(q, &state, reason);
     }
 
+    if (q->line.nitems) {
+        ngx_http_mark_queue_arm(q, state.now, again);
+
+    } else if (q->event.timer_set) {
+        ngx_del_timer(&q->event);
+    }
+
+    ngx_http_mark_queue_run_shed(q);
+}
+
+
+/* Sends one batch. */
+
+static void
+ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
+    mark_policy_state_t *state, mark_policy_reason_t reason)
+{
+    ngx_uint_t              n;
+    const char             *name;
+    ngx_queue_t             taken;
+    ngx_http_mark_ctx_t    *ctx;
+    ngx_http_mark_item_t   *item;
+    ngx_http_mark_batch_t  *batch;
+
+    ngx_queue_init(&taken);
+
+    n = ngx_http_mark_line_take(&q->line, q->conf, state, &taken);
+
     if (reason == MARK_POLICY_OVERDUE) {
-        q->epoch++;
-        q->current = 0;
+        ngx_http_mark_service_overdue(q);
     }
 
     name = mark_policy_reason(reason);
 
     ngx_http_mark_count(q->conf, batches[reason]);
-    ngx_http_mark_observe_rows(&q->conf->counters->batch_rows, rows);
 
-    batch = (n > 1) ? ngx_http_mark_batch_create(q, n, name, now) : NULL;
+    batch = (n > 1) ? ngx_http_mark_batch_create(q, n, name, state->now)
+                    : NULL;
 
-    for (i = 0; i < n; i++) {
-        ctx = ngx_queue_data(ngx_queue_head(&q->items), ngx_http_mark_ctx_t,
-                             link);
+    while (!ngx_queue_empty(&taken)) {
+        item = ngx_queue_data(ngx_queue_head(&taken), ngx_http_mark_item_t,
+                              link);
+        ngx_queue_remove(&item->link);
 
-        ngx_http_mark_queue_remove(ctx);
+        ctx = item->ctx;
+        ctx->queue = NULL;
+        ctx->sent = state->now;
 
-        ctx->sent = now;
+        ngx_http_mark_add(q->conf, queued, -1);
         ngx_http_mark_observe_usec(&q->conf->counters->queue_time,
-                                   now - ctx->arrived);
+                                   ctx->sent - ctx->arrived);
 
         if (batch) {
             ngx_http_mark_batch_add(batch, ctx);
 
         } else if (n == 1) {
+            ngx_http_mark_observe_rows(&q->conf->counters->batch_rows,
+                                       ctx->req.nrows);
             ctx->queue = q;
-            ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->req.nrows);
+            ctx->epoch = ngx_http_mark_service_sent(q, ctx->sent,
+                                                    ctx->req.nrows);
             ngx_http_mark_alone(ctx, name);
 
         } else {
@@ -527,8 +385,29 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q, uint64_t now,
     }
 
     if (batch) {
+        ngx_http_mark_observe_rows(&q->conf->counters->batch_rows,
+                                   batch->rows);
         ngx_http_mark_batch_start(batch);
     }
+}
+
+
+/* Seconds after which a client may try again: what is waiting takes so long. */
+
+static ngx_uint_t
+ngx_http_mark_queue_backlog(ngx_http_mark_queue_t *q)
+{
+    uint64_t                  usec;
+    ngx_uint_t                full;
+    ngx_http_mark_service_t  *s;
+
+    s = &q->service;
+    full = mark_policy_full(&q->conf->policy);
+
+    usec = (q->line.rows / full + 1) * mark_latency_mean(&s->latency, full)
+           / s->slots;
+
+    return ngx_min((usec + 999999) / 1000000, 60);
 }
 
 
@@ -540,13 +419,19 @@ ngx_http_mark_queue_run_shed(ngx_http_mark_queue_t *q)
 
     while (q->nshed) {
         ctx = ngx_queue_data(ngx_queue_head(&q->shed), ngx_http_mark_ctx_t,
-                             link);
+                             item.link);
 
         ngx_http_mark_queue_remove(ctx);
 
         c = ctx->request->connection;
 
-        ngx_http_mark_reply_rejected(ctx);
+        if (ctx->late) {
+            ngx_http_mark_reply_late(ctx, ngx_http_mark_queue_backlog(q));
+
+        } else {
+            ngx_http_mark_reply_rejected(ctx);
+        }
+
         ngx_http_run_posted_requests(c);
     }
 }
@@ -567,7 +452,7 @@ ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q, uint64_t now)
     while (q->nretries && q->retrying < NGX_HTTP_MARK_RETRIES) {
 
         ctx = ngx_queue_data(ngx_queue_head(&q->retries), ngx_http_mark_ctx_t,
-                             link);
+                             item.link);
 
         ngx_http_mark_queue_remove(ctx);
 
@@ -593,7 +478,7 @@ ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q, uint64_t now)
         ctx->answered = 0;
         ctx->queue = q;
 
-        ctx->epoch = ngx_http_mark_queue_sent(q, now, ctx->req.nrows);
+        ctx->epoch = ngx_http_mark_service_sent(q, now, ctx->req.nrows);
         ngx_http_mark_alone(ctx, "retry");
     }
 }

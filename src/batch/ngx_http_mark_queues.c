@@ -153,8 +153,9 @@ ngx_http_mark_queues_expire(ngx_http_mark_main_conf_t *mmcf)
 
         /* one that was used in this round may be in a caller's hands */
 
-        if (q->nitems == 0 && q->nretries == 0 && q->nshed == 0
-            && q->in_flight == 0 && !q->event.posted && q->used != ngx_time())
+        if (q->line.nitems == 0 && q->nretries == 0 && q->nshed == 0
+            && q->service.in_flight == 0 && !q->event.posted
+            && q->used != ngx_time())
         {
             ngx_http_mark_queues_free(q);
             n++;

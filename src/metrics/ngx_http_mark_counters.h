@@ -67,6 +67,7 @@ typedef struct {
     ngx_atomic_t  failed;              /* batches that did not answer all */
     ngx_atomic_t  expired;             /* too late to be tried alone */
     ngx_atomic_t  rejected;            /* over mark_max_queue_size */
+    ngx_atomic_t  timeouts;            /* too late for mark_timeout_action */
     ngx_atomic_t  aborted;             /* clients gone before their answer */
     ngx_atomic_t  slo_met;
     ngx_atomic_t  slo_missed;

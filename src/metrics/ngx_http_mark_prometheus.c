@@ -51,6 +51,11 @@ static ngx_http_mark_metric_t  ngx_http_mark_metrics[] = {
       "Requests over mark_max_queue_size, answered with 503.",
       offsetof(ngx_http_mark_counters_t, rejected) },
 
+    { "nginx_mark_timeouts_total", "counter",
+      "Requests that could not meet their deadline any more, answered with "
+      "503.",
+      offsetof(ngx_http_mark_counters_t, timeouts) },
+
     { "nginx_mark_aborted_total", "counter",
       "Requests whose client left before the answer.",
       offsetof(ngx_http_mark_counters_t, aborted) },

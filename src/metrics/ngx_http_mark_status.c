@@ -208,13 +208,14 @@ ngx_http_mark_status_location(u_char *p, ngx_http_mark_loc_conf_t *mlcf,
     p = ngx_sprintf(p, "},\n"
                        "   \"failed_batches\": %uA, \"retries\": %uA, "
                        "\"expired\": %uA, \"rejected\": %uA, "
-                       "\"aborted\": %uA,\n"
+                       "\"timeouts\": %uA, \"aborted\": %uA,\n"
                        "   \"slo\": {\"met\": %uA, \"missed\": %uA}, "
                        "\"body_files\": %uA,\n"
                        "   \"carriers\": {\"created\": %uA, \"freed\": %uA}, "
                        "\"queued\": %uA, \"in_flight\": %uA,\n",
                     s->failed, s->retries, s->expired, s->rejected,
-                    s->aborted, s->slo_met, s->slo_missed, s->body_files,
+                    s->timeouts, s->aborted, s->slo_met, s->slo_missed,
+                    s->body_files,
                     s->carriers_created, s->carriers_freed, s->queued,
                     s->in_flight);
 

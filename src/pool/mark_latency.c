@@ -120,6 +120,27 @@ mark_latency_bound(const mark_latency_t *l, unsigned rows)
 }
 
 
+unsigned
+mark_latency_rows(const mark_latency_t *l, uint64_t usec)
+{
+    double  rows, left;
+
+    left = (double) usec - l->a - l->residual;
+
+    if (!mark_latency_known(l) || left < l->b) {
+        return 0;
+    }
+
+    if (l->b == 0) {
+        return UINT32_MAX;
+    }
+
+    rows = left / l->b;
+
+    return rows < UINT32_MAX ? (unsigned) rows : UINT32_MAX;
+}
+
+
 int
 mark_latency_pays(const mark_latency_t *l, unsigned rows)
 {

@@ -52,6 +52,9 @@ uint64_t mark_latency_mean(const mark_latency_t *l, unsigned rows);
 /* The same with the residual's quantile: 19 of 20 batches are faster. */
 uint64_t mark_latency_bound(const mark_latency_t *l, unsigned rows);
 
+/* The most rows whose bound is within usec; 0: not even one, or not known. */
+unsigned mark_latency_rows(const mark_latency_t *l, uint64_t usec);
+
 /*
  * Tells whether a batch of rows is served faster than its rows one by one:
  * MArk's second condition, rows / T(rows) >= 1 / T(1), with a tenth to spare.

@@ -9,6 +9,28 @@ static ngx_msec_t ngx_http_mark_deadline_parse(ngx_str_t *text);
 
 
 /*
+ * The client's own time, in its body (V2 has a "timeout"), can only make it
+ * shorter.
+ */
+
+void
+ngx_http_mark_deadline_own(ngx_http_mark_ctx_t *ctx)
+{
+    uint64_t  own;
+
+    if (ctx->req.timeout
+        && ctx->req.timeout <= (uint64_t) NGX_HTTP_MARK_MAX_SLO * 1000)
+    {
+        own = ctx->arrived + ctx->req.timeout;
+
+        if (ctx->deadline == 0 || own < ctx->deadline) {
+            ctx->deadline = own;
+        }
+    }
+}
+
+
+/*
  * Sets ctx->deadline from ctx->arrived.  A client that says something that is
  * no time, or nothing, gets the second parameter of mark_slo.
  */

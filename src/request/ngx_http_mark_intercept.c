@@ -322,6 +322,7 @@ ngx_http_mark_parse(ngx_http_mark_ctx_t *ctx)
                                     &memory))
     {
     case MARK_CODEC_OK:
+        ngx_http_mark_deadline_own(ctx);
         return NGX_DECLINED;
 
     case MARK_CODEC_UNSUPPORTED:
@@ -486,7 +487,7 @@ ngx_http_mark_cleanup(void *data)
             ngx_http_mark_count(ctx->conf, aborted);
         }
 
-        ngx_http_mark_queue_finish(ctx, 0);
+        ngx_http_mark_service_finish(ctx, 0);
         break;
 
     default:

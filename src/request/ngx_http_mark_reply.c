@@ -140,6 +140,21 @@ ngx_http_mark_reply_rejected(ngx_http_mark_ctx_t *ctx)
 }
 
 
+/* Too late for its deadline; seconds is when to try again. */
+
+void
+ngx_http_mark_reply_late(ngx_http_mark_ctx_t *ctx, ngx_uint_t seconds)
+{
+    ngx_http_mark_count(ctx->conf, timeouts);
+
+    ctx->reason = "timeout";
+    ctx->retry_after = seconds;
+
+    ngx_http_mark_reply_error(ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                              "the deadline of this request cannot be met");
+}
+
+
 /* An error in the protocol's own shape; text is literal JSON string text. */
 
 void
@@ -190,7 +205,16 @@ ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
         ngx_memzero(h, sizeof(ngx_table_elt_t));
         h->hash = 1;
         ngx_str_set(&h->key, "Retry-After");
-        ngx_str_set(&h->value, "1");
+
+        h->value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+        if (h->value.data == NULL) {
+            h->hash = 0;
+            goto failed;
+        }
+
+        h->value.len = ngx_sprintf(h->value.data, "%ui",
+                                   ngx_max(ctx->retry_after, 1))
+                       - h->value.data;
     }
 
     ngx_http_mark_reply_send(r, b);
