@@ -25,6 +25,7 @@ static char *ngx_http_mark_add_location(ngx_conf_t *cf,
 static ngx_int_t ngx_http_mark_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mark_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mark_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_mark_init_process(ngx_cycle_t *cycle);
 
 
 static ngx_conf_num_bounds_t  ngx_http_mark_rows_bounds = {
@@ -144,7 +145,7 @@ ngx_module_t  ngx_http_mark_module = {
     NGX_HTTP_MODULE,                      /* module type */
     NULL,                                 /* init master */
     ngx_http_mark_init_module,            /* init module */
-    ngx_http_mark_counters_init_process,  /* init process */
+    ngx_http_mark_init_process,           /* init process */
     NULL,                                 /* init thread */
     NULL,                                 /* exit thread */
     ngx_http_mark_counters_exit_process,  /* exit process */
@@ -564,7 +565,9 @@ ngx_http_mark_init_module(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (ngx_http_mark_carrier_init(cycle, mmcf) != NGX_OK) {
+    if (ngx_http_mark_carrier_init(cycle, mmcf) != NGX_OK
+        || ngx_http_mark_bells_init(cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -573,8 +576,19 @@ ngx_http_mark_init_module(ngx_cycle_t *cycle)
     /* with "master_process off" no process is made after a reload */
 
     if (!ccf->master) {
-        return ngx_http_mark_counters_init_process(cycle);
+        return ngx_http_mark_init_process(cycle);
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mark_init_process(ngx_cycle_t *cycle)
+{
+    if (ngx_http_mark_counters_init_process(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_mark_bells_init_worker(cycle);
 }

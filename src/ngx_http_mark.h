@@ -50,6 +50,9 @@
 /* Values of mark_batch_key. */
 #define NGX_HTTP_MARK_MAX_KEYS  8
 
+/* Worker processes that can share queues. */
+#define NGX_HTTP_MARK_WORKERS   64
+
 /* Members of failed batches that one queue tries alone at one time. */
 #define NGX_HTTP_MARK_RETRIES   4
 
@@ -391,6 +394,12 @@ ngx_http_mark_batch_t *ngx_http_mark_carrier_batch(ngx_http_request_t *r);
 ngx_uint_t ngx_http_mark_carrier_peers(ngx_http_request_t *r);
 ngx_int_t ngx_http_mark_carrier_init(ngx_cycle_t *cycle,
     ngx_http_mark_main_conf_t *mmcf);
+
+ngx_int_t ngx_http_mark_bells_init(ngx_cycle_t *cycle);
+ngx_int_t ngx_http_mark_bells_init_worker(ngx_cycle_t *cycle);
+void ngx_http_mark_bell_ring(ngx_uint_t worker);
+ngx_uint_t ngx_http_mark_bells_n(void);
+ngx_pid_t ngx_http_mark_bells_pid(ngx_uint_t worker);
 
 ngx_int_t ngx_http_mark_capture_init(ngx_conf_t *cf);
 void ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
