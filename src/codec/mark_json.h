@@ -49,6 +49,28 @@ typedef struct {
 } mark_span_t;
 
 
+/* A kind of scalar, finer than the types are. */
+
+typedef enum {
+    MARK_JSON_NONE = 0,
+    MARK_JSON_ANY,
+    MARK_JSON_NUMBERS,
+    MARK_JSON_INTEGERS,       /* no fraction, no exponent, no -0 */
+    MARK_JSON_BOOLEANS,
+    MARK_JSON_STRINGS
+} mark_json_kind_t;
+
+
+typedef struct {
+    mark_json_kind_t     kind;
+
+    /* of integers: the highest, and the lowest without its minus */
+
+    uint64_t             max;
+    uint64_t             min;
+} mark_json_scalar_t;
+
+
 typedef struct {
     const uint8_t       *pos;         /* next byte to read */
     const uint8_t       *last;        /* first byte after the text */
@@ -95,6 +117,22 @@ int mark_json_enter(mark_json_t *j, mark_json_type_t type);
 int mark_json_member(mark_json_t *j, mark_span_t *key, int *first,
     unsigned keys);
 int mark_json_element(mark_json_t *j, int *first);
+
+/*
+ * Passes n scalars of one kind, n >= 1, and the commas between them; for long
+ * lists, where _element() is called once, before the first.  Returns 1 when
+ * all were there, 0 when something else was (or nothing more, and pos is
+ * about there), -1 on error.
+ */
+int mark_json_scalars(mark_json_t *j, const mark_json_scalar_t *scalar,
+    size_t n);
+
+/*
+ * Passes a number made of digits only, leading white space allowed.  Returns
+ * 1 and its value; 0 when something else is there or it takes more than 64
+ * bits; -1 on error.
+ */
+int mark_json_unsigned(mark_json_t *j, uint64_t *value);
 
 /* Passes trailing white space; returns 0 if that was all there is. */
 int mark_json_end(mark_json_t *j);

@@ -1,5 +1,5 @@
 
-/* What the two halves of the JSON scanner share; nobody else includes it. */
+/* What the parts of the JSON scanner share; nobody else includes it. */
 
 
 #ifndef _MARK_JSON_TOKEN_H_INCLUDED_
