@@ -73,7 +73,7 @@ $(BUILD)/mark-load: $(LOAD_OBJS) $(LIBMARK)
 
 # Some include a file of mark-server.
 
-UNIT_DEPS   = t/unit/tap.h t/unit/codec.h $(LIBMARK) $(SERVER_SRCS) $(HEADERS)
+UNIT_DEPS   = $(wildcard t/unit/*.h) $(LIBMARK) $(SERVER_SRCS) $(HEADERS)
 
 $(BUILD)/unit/%: t/unit/%.c $(UNIT_DEPS)
 	@mkdir -p $(@D)
@@ -81,7 +81,7 @@ $(BUILD)/unit/%: t/unit/%.c $(UNIT_DEPS)
 
 # Fuzz targets are compiled with their pure sources, all instrumented.
 
-$(BUILD)/fuzz/%: t/fuzz/%.c t/unit/codec.h $(PURE_SRCS) $(HEADERS)
+$(BUILD)/fuzz/%: t/fuzz/%.c $(wildcard t/unit/*.h) $(PURE_SRCS) $(HEADERS)
 	@mkdir -p $(@D)
 	clang -std=gnu99 -O1 -g $(INCS) -It/unit \
 	    -fsanitize=fuzzer,address,undefined \
