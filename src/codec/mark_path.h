@@ -1,7 +1,8 @@
 
 /*
  * A place in a JSON document: "$" is the whole, "inputs" a member of it,
- * "data.texts" a member of a member.
+ * "data.texts" a member of a member.  "$.inputs" is "inputs".  Members only:
+ * nothing leads into lists, and no name has a dot.
  */
 
 
@@ -16,6 +17,9 @@
 
 #define MARK_PATH_DEPTH  8
 
+/* What mark_json_key_is() compares a key to that is spelled with escapes. */
+#define MARK_PATH_NAME   62
+
 
 typedef struct {
     size_t       depth;                    /* 0: the whole document */
@@ -28,6 +32,10 @@ typedef struct {
  * or a few words on what is wrong with it.
  */
 const char *mark_path_parse(mark_path_t *path, const char *text, size_t len);
+
+/* Tells whether a validated key, with its quotes, spells names[level]. */
+int mark_path_key_is(const mark_path_t *path, size_t level,
+    const mark_span_t *key);
 
 
 #endif /* _MARK_PATH_H_INCLUDED_ */
