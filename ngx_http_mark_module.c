@@ -43,7 +43,7 @@ static ngx_conf_enum_t  ngx_http_mark_timeout_actions[] = {
 static ngx_command_t  ngx_http_mark_commands[] = {
 
     { ngx_string("mark_batch"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE13,
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_mark_protocol,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,

@@ -19,11 +19,18 @@ my $proxy = 'proxy_pass http://127.0.0.1:%%PORT_8081%%;';
 
 # Wrong directives, one at a time, and the message.
 
-for (['mark_batch v2', qr/unknown protocol "v2" in "mark_batch", it is "v1"/],
+for (['mark_batch v3', qr/unknown protocol "v3" in "mark_batch", it is "v1"/],
      ['mark_batch V1', qr/unknown protocol "V1"/],
      ['mark_batch ""', qr/unknown protocol ""/],
      ['mark_batch', qr/invalid number of arguments in "mark_batch"/],
-     ['mark_batch v1 v1', qr/invalid number of arguments in "mark_batch"/],
+     ['mark_batch v1 v1', qr/"mark_batch v1" has no parameters/],
+    ['mark_batch v2 in=a', qr/"mark_batch v2" has no parameters/],
+    ['mark_batch json', qr/"mark_batch json" needs "in=PATH out=PATH"/],
+    ['mark_batch json in=a', qr/"mark_batch json" needs "in=PATH out=PATH"/],
+    ['mark_batch json in=a in=b', qr/"mark_batch json" needs "in=PATH out/],
+    ['mark_batch json in=a out=b x', qr/"mark_batch json" needs "in=PATH/],
+    ['mark_batch json in=a out=b..c', qr/"out=b\.\.c" in "mark_batch json" is/],
+    ['mark_batch json in= out=b', qr/"in=" in "mark_batch json" is no path/],
      ['mark_batch v1; mark_batch off', qr/"mark_batch" directive is dup/],
      ['mark_slo x', qr/"mark_slo" directive has an invalid time/],
      ['mark_slo -1', qr/"mark_slo" directive has an invalid time/],
@@ -74,7 +81,7 @@ for (['mark_batch v2', qr/unknown protocol "v2" in "mark_batch", it is "v1"/],
 
 # A message has the file and the line.
 
-like(refused(location("$proxy\nmark_batch v2;")), place('mark_batch v2'),
+like(refused(location("$proxy\nmark_batch v3;")), place('mark_batch v3'),
     'file and line');
 
 # Caches and stores of answers that are not one client's.

@@ -16,10 +16,10 @@
  *
  * "index" is what it would be alone.  The counts of "usage" are of the whole
  * batch, and which member they are owed to is not told.  Each is apportioned
- * (see mark_share.h) by weight: the number of token ids, or the bytes of the
- * strings, as UTF-8.  So they add up to what the backend counted, are exact
- * for one member alone and for token ids, if the backend counts no others,
- * and are an estimate otherwise.
+ * (see mark_apportion.h) by weight: the number of token ids, or the bytes of
+ * the strings, as UTF-8.  So they add up to what the backend counted, are
+ * exact for one member alone and for token ids, if the backend counts no
+ * others, and are an estimate otherwise.
  */
 
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "mark_embeddings.h"
-#include "mark_share.h"
+#include "mark_apportion.h"
 
 
 /* Digits of an integer that is less than 2^32, and the end of a string. */
@@ -101,9 +101,9 @@ mark_embeddings_share(mark_embeddings_answer_t *a, char **text,
 {
     char          *p;
     size_t         i, k;
-    mark_share_t  *shares;
+    mark_apportion_t  *shares;
 
-    shares = mark_memory_alloc(memory, a->n * sizeof(mark_share_t));
+    shares = mark_memory_alloc(memory, a->n * sizeof(mark_apportion_t));
     p = mark_memory_alloc(memory, a->n * a->ncounts
                                   * MARK_EMBEDDINGS_COUNT_LEN);
 
@@ -119,7 +119,7 @@ mark_embeddings_share(mark_embeddings_answer_t *a, char **text,
     }
 
     for (k = 0; k < a->ncounts; k++) {
-        mark_share(shares, a->n, a->counts[k].value);
+        mark_apportion(shares, a->n, a->counts[k].value);
 
         for (i = 0; i < a->n; i++) {
             p = *text + (i * a->ncounts + k) * MARK_EMBEDDINGS_COUNT_LEN;

@@ -1,12 +1,19 @@
 
-/* mark_batch: which protocol a location speaks. */
+/* mark_batch: which protocol a location speaks, and where its rows are. */
 
 
 #include "ngx_http_mark.h"
 
 
+static char *ngx_http_mark_protocol_paths(ngx_conf_t *cf,
+    ngx_http_mark_loc_conf_t *mlcf);
+
+
 static const mark_codec_t  *ngx_http_mark_codecs[] = {
     &mark_v1_codec,
+    &mark_v2_codec,
+    &mark_embeddings_codec,
+    &mark_list_codec,
     NULL
 };
 
@@ -41,12 +48,79 @@ ngx_http_mark_protocol(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (*codec == NULL) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown protocol \"%V\" in \"mark_batch\", "
-                               "it is \"v1\" or \"off\"", &value[1]);
+                               "unknown protocol \"%V\" in \"mark_batch\", it "
+                               "is \"v1\", \"v2\", \"embeddings\", "
+                               "\"json in=PATH out=PATH\" or \"off\"",
+                               &value[1]);
             return NGX_CONF_ERROR;
         }
 
         mlcf->codec = *codec;
+    }
+
+    if (mlcf->codec == &mark_list_codec) {
+        return ngx_http_mark_protocol_paths(cf, mlcf);
+    }
+
+    if (cf->args->nelts > 2) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"mark_batch %V\" has no parameters",
+                           &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* in=PATH and out=PATH, in either order. */
+
+static char *
+ngx_http_mark_protocol_paths(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *mlcf)
+{
+    u_char       *p;
+    ngx_str_t    *value;
+    ngx_uint_t    i, in, out;
+    const char   *error;
+    mark_path_t  *path;
+
+    value = cf->args->elts;
+    in = 0;
+    out = 0;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "in=", 3) == 0 && !in) {
+            path = &mlcf->codec_conf.in;
+            p = value[i].data + 3;
+            in = 1;
+
+        } else if (ngx_strncmp(value[i].data, "out=", 4) == 0 && !out) {
+            path = &mlcf->codec_conf.out;
+            p = value[i].data + 4;
+            out = 1;
+
+        } else {
+            break;
+        }
+
+        error = mark_path_parse(path, (char *) p,
+                                value[i].data + value[i].len - p);
+
+        if (error) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" in \"mark_batch json\" is no path: %s",
+                               &value[i], error);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (i < cf->args->nelts || !in || !out) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"mark_batch json\" needs \"in=PATH out=PATH\", "
+                           "the places of the lists in requests and answers, "
+                           "like \"inputs\", \"data.texts\" or \"$\"");
+        return NGX_CONF_ERROR;
     }
 
     return NGX_CONF_OK;

@@ -118,7 +118,7 @@ cut(const char *body, const char *one, const char *two)
 
 
 #define DATA3                                                                 \
-    "\"data\":[{\"index\":0,\"embedding\":[1]},"                                \
+    "\"data\":[{\"index\":0,\"embedding\":[1]},"                              \
     "{\"index\":1,\"embedding\":[2]},"                                        \
     "{\"index\":2,\"embedding\":\"3\"}]"
 

@@ -10,8 +10,8 @@
  */
 
 
-#ifndef _MARK_SHARE_H_INCLUDED_
-#define _MARK_SHARE_H_INCLUDED_
+#ifndef _MARK_APPORTION_H_INCLUDED_
+#define _MARK_APPORTION_H_INCLUDED_
 
 
 #include <stddef.h>
@@ -22,10 +22,10 @@ typedef struct {
     uint32_t  weight;         /* in: 1 or more */
     uint32_t  share;          /* out */
     uint64_t  remainder;      /* of its division, in sums of weights */
-} mark_share_t;
+} mark_apportion_t;
 
 
-void mark_share(mark_share_t *shares, size_t n, uint32_t total);
+void mark_apportion(mark_apportion_t *shares, size_t n, uint32_t total);
 
 
-#endif /* _MARK_SHARE_H_INCLUDED_ */
+#endif /* _MARK_APPORTION_H_INCLUDED_ */

@@ -1,16 +1,16 @@
 
-/* Counts apportioned among the members of a batch: see mark_share.h. */
+/* Counts apportioned among the members of a batch: see mark_apportion.h. */
 
 
-#include "mark_share.h"
+#include "mark_apportion.h"
 
 
-static void mark_share_rest(mark_share_t *shares, size_t n, uint64_t sum,
-    uint64_t rest);
+static void mark_apportion_rest(mark_apportion_t *shares, size_t n,
+    uint64_t sum, uint64_t rest);
 
 
 void
-mark_share(mark_share_t *shares, size_t n, uint32_t total)
+mark_apportion(mark_apportion_t *shares, size_t n, uint32_t total)
 {
     size_t    i, small;
     uint64_t  left, rest, sum, weight, product;
@@ -66,7 +66,7 @@ mark_share(mark_share_t *shares, size_t n, uint32_t total)
     }
 
     if (rest) {
-        mark_share_rest(shares, n, sum, rest);
+        mark_apportion_rest(shares, n, sum, rest);
     }
 }
 
@@ -79,7 +79,8 @@ mark_share(mark_share_t *shares, size_t n, uint32_t total)
  */
 
 static void
-mark_share_rest(mark_share_t *shares, size_t n, uint64_t sum, uint64_t rest)
+mark_apportion_rest(mark_apportion_t *shares, size_t n, uint64_t sum,
+    uint64_t rest)
 {
     size_t    i;
     uint64_t  low, high, middle, above;

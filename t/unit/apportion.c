@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "tap.h"
-#include "mark_share.h"
+#include "mark_apportion.h"
 
 
 #define MEMBERS  12
@@ -29,13 +29,13 @@ shares(const char *want, uint32_t total, size_t n, const uint32_t *weights)
 {
     char          got[256], *p;
     size_t        i;
-    mark_share_t  s[MEMBERS];
+    mark_apportion_t  s[MEMBERS];
 
     for (i = 0; i < n; i++) {
         s[i].weight = weights[i];
     }
 
-    mark_share(s, n, total);
+    mark_apportion(s, n, total);
 
     for (i = 0, p = got; i < n; i++) {
         p += sprintf(p, "%s%u", i ? " " : "", (unsigned) s[i].share);
@@ -48,7 +48,7 @@ shares(const char *want, uint32_t total, size_t n, const uint32_t *weights)
 /* Pins the smallest while it is due less than 1, then gives the rest out. */
 
 static void
-paper(uint32_t *out, const mark_share_t *s, size_t n, uint32_t total)
+paper(uint32_t *out, const mark_apportion_t *s, size_t n, uint32_t total)
 {
     int       pinned[MEMBERS];
     size_t    i, least, most, k;
@@ -112,7 +112,7 @@ property(void)
     size_t        i, n;
     uint32_t      total, sum, want[MEMBERS];
     unsigned      round, bad;
-    mark_share_t  s[MEMBERS];
+    mark_apportion_t  s[MEMBERS];
 
     bad = 0;
 
@@ -126,7 +126,7 @@ property(void)
         }
 
         paper(want, s, n, total);
-        mark_share(s, n, total);
+        mark_apportion(s, n, total);
 
         for (i = 0; i < n; i++) {
             sum += s[i].share;
@@ -152,7 +152,7 @@ rounds(void)
 {
     size_t        i;
     uint64_t      gap, sum;
-    mark_share_t  s[MEMBERS];
+    mark_apportion_t  s[MEMBERS];
 
     for (i = 0, gap = 1, sum = 0; i < MEMBERS; i++) {
         s[i].weight = UINT32_MAX - (i ? gap : 0);
@@ -160,7 +160,7 @@ rounds(void)
         gap = (gap > UINT32_MAX - 1) ? UINT32_MAX - 1 : gap;
     }
 
-    mark_share(s, MEMBERS, MEMBERS);
+    mark_apportion(s, MEMBERS, MEMBERS);
 
     for (i = 0; i < MEMBERS; i++) {
         sum += (s[i].share == 1);
