@@ -112,6 +112,13 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       0,
       NULL },
 
+    { ngx_string("mark_share"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_mark_share_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("mark_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_mark_status,
@@ -254,6 +261,8 @@ ngx_http_mark_create_main_conf(ngx_conf_t *cf)
     {
         return NULL;
     }
+
+    mmcf->share = NGX_CONF_UNSET;
 
     ngx_http_mark_queues_init(mmcf);
 
@@ -528,6 +537,7 @@ ngx_http_mark_init(ngx_conf_t *cf)
     }
 
     if (ngx_http_mark_counters_zone(cf) != NGX_OK
+        || ngx_http_mark_share_zone(cf, mmcf) != NGX_OK
         || ngx_http_mark_capture_init(cf) != NGX_OK)
     {
         return NGX_ERROR;
@@ -586,9 +596,19 @@ ngx_http_mark_init_module(ngx_cycle_t *cycle)
 static ngx_int_t
 ngx_http_mark_init_process(ngx_cycle_t *cycle)
 {
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_mark_module);
+
+    if (mmcf == NULL || mmcf->locations.nelts == 0) {
+        return NGX_OK;
+    }
+
     if (ngx_http_mark_counters_init_process(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_mark_share_init_worker(mmcf);
 
     return ngx_http_mark_bells_init_worker(cycle);
 }

@@ -53,6 +53,13 @@
 /* Worker processes that can share queues. */
 #define NGX_HTTP_MARK_WORKERS   64
 
+/*
+ * How much later than the first worker the others look at a line that they
+ * share, and how often all look after their cells; in usec.
+ */
+#define NGX_HTTP_MARK_SECOND    3000
+#define NGX_HTTP_MARK_GUARD     1000000
+
 /* Members of failed batches that one queue tries alone at one time. */
 #define NGX_HTTP_MARK_RETRIES   4
 
@@ -73,6 +80,8 @@ typedef struct ngx_http_mark_ctx_s    ngx_http_mark_ctx_t;
 typedef struct ngx_http_mark_item_s   ngx_http_mark_item_t;
 typedef struct ngx_http_mark_queue_s  ngx_http_mark_queue_t;
 typedef struct ngx_http_mark_batch_s  ngx_http_mark_batch_t;
+typedef struct ngx_http_mark_cell_s   ngx_http_mark_cell_t;
+typedef struct ngx_http_mark_shared_s ngx_http_mark_shared_t;
 
 
 typedef struct {
@@ -88,6 +97,10 @@ typedef struct {
     ngx_uint_t                 nqueues;
 
     ngx_array_t                of_client;   /* of ngx_uint_t, see carrier */
+
+    ngx_flag_t                 share;
+    size_t                     share_size;  /* 0 is the default */
+    ngx_shm_zone_t            *share_zone;
 } ngx_http_mark_main_conf_t;
 
 
@@ -135,7 +148,10 @@ struct ngx_http_mark_item_s {
     ngx_uint_t                 rows;
     size_t                     bytes;
 
-    ngx_http_mark_ctx_t       *ctx;
+    /* NULL cell: ctx is of this worker, which is the only one to see it */
+
+    ngx_http_mark_ctx_t       *ctx;         /* of the worker whose it is */
+    ngx_http_mark_cell_t      *cell;
 };
 
 
@@ -166,6 +182,25 @@ typedef struct {
 } ngx_http_mark_service_t;
 
 
+/* A batch, or a request alone, that is with the backend. */
+
+typedef struct {
+    uint64_t                   sent;        /* usec */
+    ngx_uint_t                 rows;
+    ngx_uint_t                 epoch;       /* of the service, then */
+    unsigned                   shared:1;    /* of the shared queue's */
+} ngx_http_mark_flight_t;
+
+
+/* The requests of one batch. */
+
+typedef struct {
+    ngx_queue_t                items;
+    ngx_uint_t                 n;
+    ngx_http_mark_flight_t     flight;
+} ngx_http_mark_load_t;
+
+
 /*
  * A client's request.  It lives in the request's pool; the request's cleanup
  * handler takes it out of whatever holds it.
@@ -174,6 +209,7 @@ typedef struct {
 typedef enum {
     NGX_HTTP_MARK_READING = 0,   /* its body */
     NGX_HTTP_MARK_QUEUED,        /* in queue->line */
+    NGX_HTTP_MARK_SHARED,        /* in cell, and queue->cells */
     NGX_HTTP_MARK_RETRYING,      /* in queue->retries, after its batch */
     NGX_HTTP_MARK_SHED,          /* in queue->shed, to be rejected */
     NGX_HTTP_MARK_RIDING,        /* in slot of batch */
@@ -190,7 +226,8 @@ struct ngx_http_mark_ctx_s {
 
     ngx_http_mark_queue_t     *queue;       /* all in a queue; ALONE or 0 */
     ngx_http_mark_item_t       item;        /* QUEUED; its link: RETRYING, */
-                                            /* SHED */
+                                            /* SHED, SHARED */
+    ngx_http_mark_cell_t      *cell;        /* SHARED */
     ngx_http_mark_batch_t     *batch;       /* RIDING */
     ngx_uint_t                 slot;
 
@@ -199,7 +236,7 @@ struct ngx_http_mark_ctx_s {
     uint64_t                   arrived;     /* usec, whole body read */
     uint64_t                   deadline;    /* usec, 0 is none */
     uint64_t                   sent;        /* 0 is not yet */
-    ngx_uint_t                 epoch;       /* of the queue, then */
+    ngx_http_mark_flight_t     flight;
     uint64_t                   answered;
 
     ngx_uint_t                 batch_size;  /* requests */
@@ -208,6 +245,7 @@ struct ngx_http_mark_ctx_s {
     ngx_uint_t                 retry_after; /* seconds */
     unsigned                   retry:1;     /* alone after its batch failed */
     unsigned                   late:1;      /* SHED because it was too late */
+    unsigned                   private:1;   /* there was no room to share it */
     unsigned                   judged:1;    /* against its deadline */
     unsigned                   met:1;
 };
@@ -219,9 +257,8 @@ struct ngx_http_mark_ctx_s {
  */
 
 struct ngx_http_mark_queue_s {
-    ngx_rbtree_node_t          node;
+    ngx_str_node_t             sn;          /* its key */
     ngx_queue_t                lru;
-    ngx_str_t                  key;
     time_t                     used;
 
     ngx_http_mark_main_conf_t *main;
@@ -230,8 +267,16 @@ struct ngx_http_mark_queue_s {
     ngx_event_t                event;       /* posted, or a timer */
     ngx_log_t                  log;
 
+    /* of this worker; or in the memory that workers share, if shared is set */
+
     ngx_http_mark_line_t       line;
     ngx_http_mark_service_t    service;
+
+    ngx_http_mark_shared_t    *shared;
+    ngx_queue_t                cells;       /* clients' that others may take */
+    ngx_uint_t                 ncells;
+    ngx_uint_t                 flying;      /* batches of this worker's */
+    uint64_t                   checked;     /* usec, the cells */
 
     ngx_queue_t                shed;
     ngx_uint_t                 nshed;
@@ -257,6 +302,16 @@ typedef struct {
 } ngx_http_mark_answer_t;
 
 
+/* What becomes of the members of a batch. */
+
+typedef enum {
+    NGX_HTTP_MARK_SPLIT = 0,     /* each member has its slice */
+    NGX_HTTP_MARK_SAME,          /* the whole reply is everybody's */
+    NGX_HTTP_MARK_ERROR,         /* nginx's own answer is everybody's */
+    NGX_HTTP_MARK_APART          /* each member is to be tried alone */
+} ngx_http_mark_fate_e;
+
+
 /*
  * A batch in flight.  It and all that its carrier needs live in its own
  * pool, because every client may leave before the backend answers.
@@ -271,11 +326,14 @@ struct ngx_http_mark_batch_s {
     ngx_uint_t                 nslots;
     ngx_uint_t                 members;     /* that have not left */
     ngx_http_mark_ctx_t      **slots;       /* NULL where the client left */
+    ngx_http_mark_cell_t     **cells;       /* of members from other workers */
+    ngx_uint_t                 ncells;
     mark_slice_t              *slices;
     ngx_uint_t                 rows;
     const char                *reason;
     uint64_t                   sent;
-    ngx_uint_t                 epoch;       /* of the queue, then */
+    uint64_t                   answered;
+    ngx_http_mark_flight_t     flight;
 
     ngx_buf_t                 *body;
     size_t                     json_len;    /* of a binary body */
@@ -352,6 +410,12 @@ ngx_int_t ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_queue_run(ngx_http_mark_queue_t *q);
 void ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx);
+mark_policy_reason_t ngx_http_mark_queue_next(ngx_http_mark_queue_t *q,
+    mark_policy_state_t *state, uint64_t *again, ngx_http_mark_load_t *load);
+void ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
+    ngx_http_mark_load_t *load, mark_policy_reason_t reason);
+void ngx_http_mark_queue_shed(ngx_http_mark_queue_t *q,
+    ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q,
     ngx_http_mark_ctx_t *ctx);
 
@@ -372,18 +436,24 @@ ngx_uint_t ngx_http_mark_line_take(ngx_http_mark_line_t *line,
     ngx_http_mark_loc_conf_t *mlcf, mark_policy_state_t *state,
     ngx_queue_t *taken);
 
-ngx_uint_t ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
-    ngx_uint_t rows);
+void ngx_http_mark_service_init(ngx_http_mark_service_t *s);
+ngx_http_mark_service_t *ngx_http_mark_service(ngx_http_mark_queue_t *q);
+void ngx_http_mark_service_leave(ngx_http_mark_queue_t *q,
+    ngx_http_mark_flight_t *flight);
+void ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
+    ngx_uint_t rows, ngx_http_mark_flight_t *flight);
 void ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
-    ngx_uint_t epoch, ngx_uint_t rows, uint64_t usec, ngx_uint_t peers);
+    ngx_http_mark_flight_t *flight, uint64_t usec, ngx_uint_t peers);
 void ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
-void ngx_http_mark_service_overdue(ngx_http_mark_queue_t *q);
 
 ngx_http_mark_batch_t *ngx_http_mark_batch_create(ngx_http_mark_queue_t *q,
-    ngx_uint_t n, const char *reason, uint64_t now);
+    ngx_uint_t n, const char *reason, ngx_http_mark_flight_t *flight);
 void ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch,
     ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_batch_add_cell(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_cell_t *cell);
 void ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch);
+void ngx_http_mark_batch_left(ngx_http_mark_batch_t *batch);
 void ngx_http_mark_batch_leave(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch);
 
@@ -400,6 +470,31 @@ ngx_int_t ngx_http_mark_bells_init_worker(ngx_cycle_t *cycle);
 void ngx_http_mark_bell_ring(ngx_uint_t worker);
 ngx_uint_t ngx_http_mark_bells_n(void);
 ngx_pid_t ngx_http_mark_bells_pid(ngx_uint_t worker);
+
+char *ngx_http_mark_share_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_mark_share_zone(ngx_conf_t *cf,
+    ngx_http_mark_main_conf_t *mmcf);
+void ngx_http_mark_share_init_worker(ngx_http_mark_main_conf_t *mmcf);
+ngx_uint_t ngx_http_mark_share_broken(void);
+ngx_http_mark_shared_t *ngx_http_mark_share_queue(ngx_str_t *key,
+    ngx_rbtree_key_t hash);
+void ngx_http_mark_share_forget(ngx_http_mark_shared_t *sq);
+
+void ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q);
+ngx_uint_t ngx_http_mark_cell_take(ngx_queue_t *taken);
+void ngx_http_mark_cell_refuse(ngx_http_mark_queue_t *q,
+    ngx_http_mark_item_t *item, ngx_uint_t late);
+void ngx_http_mark_cell_pass(ngx_http_mark_item_t *item);
+void ngx_http_mark_cell_return(ngx_http_mark_cell_t *cell);
+void ngx_http_mark_cell_remove(ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_cell_check(ngx_http_mark_queue_t *q, uint64_t now);
+void ngx_http_mark_cell_heard(ngx_http_mark_main_conf_t *mmcf);
+
+void ngx_http_mark_answer_members(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_fate_e fate, mark_parts_t *whole);
+void ngx_http_mark_answer_deliver(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_cell_t *cell);
 
 ngx_int_t ngx_http_mark_capture_init(ngx_conf_t *cf);
 void ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,

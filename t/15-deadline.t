@@ -50,6 +50,7 @@ http {
         location /full {
             mark_batch v1;
             mark_max_queue_size 2;
+            mark_max_batch_size 8;
             proxy_pass http://127.0.0.1:%%PORT_8081%%;
         }
         location = /mark_status { mark_status json; }

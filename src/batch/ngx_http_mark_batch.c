@@ -12,14 +12,7 @@
 
 
 #include "ngx_http_mark.h"
-
-
-typedef enum {
-    NGX_HTTP_MARK_SPLIT = 0,     /* each member has its slice */
-    NGX_HTTP_MARK_SAME,          /* the whole reply is everybody's */
-    NGX_HTTP_MARK_ERROR,         /* nginx's own answer is everybody's */
-    NGX_HTTP_MARK_APART          /* each member is to be tried alone */
-} ngx_http_mark_fate_e;
+#include "ngx_http_mark_share.h"
 
 
 static ngx_int_t ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch);
@@ -34,11 +27,14 @@ static void ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
 static void ngx_http_mark_batch_apart(ngx_http_mark_batch_t *batch);
 
 
-/* A batch for n members; NULL: no memory. */
+/*
+ * A batch for n members.  NULL: no memory; the flight is then the caller's to
+ * end.
+ */
 
 ngx_http_mark_batch_t *
 ngx_http_mark_batch_create(ngx_http_mark_queue_t *q, ngx_uint_t n,
-    const char *reason, uint64_t now)
+    const char *reason, ngx_http_mark_flight_t *flight)
 {
     ngx_log_t              *log;
     ngx_pool_t             *pool;
@@ -66,12 +62,15 @@ ngx_http_mark_batch_create(ngx_http_mark_queue_t *q, ngx_uint_t n,
     batch->queue = q;
     batch->conf = q->conf;
     batch->reason = reason;
-    batch->sent = now;
+    batch->sent = flight->sent;
+    batch->flight = *flight;
 
-    batch->slots = ngx_palloc(pool, n * sizeof(ngx_http_mark_ctx_t *));
+    batch->slots = ngx_pcalloc(pool, n * sizeof(ngx_http_mark_ctx_t *));
+    batch->cells = ngx_pcalloc(pool, n * sizeof(ngx_http_mark_cell_t *));
     batch->slices = ngx_pcalloc(pool, n * sizeof(mark_slice_t));
 
-    if (batch->slots == NULL || batch->slices == NULL) {
+    if (batch->slots == NULL || batch->cells == NULL || batch->slices == NULL)
+    {
         goto failed;
     }
 
@@ -103,35 +102,61 @@ ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch, ngx_http_mark_ctx_t *ctx)
 }
 
 
-/* Sends the batch; should that fail, its members go alone. */
+/* The same with a member from another worker. */
+
+void
+ngx_http_mark_batch_add_cell(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_cell_t *cell)
+{
+    ngx_uint_t  i;
+
+    i = batch->nslots++;
+    batch->members++;
+
+    batch->cells[i] = cell;
+    batch->ncells++;
+    batch->rows += cell->req.nrows;
+
+    cell->batch = batch;
+    cell->slot = i;
+}
+
+
+/*
+ * Sends the batch, in which at least one member is of this worker; should
+ * that fail, its members go alone.
+ */
 
 void
 ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch)
 {
     ngx_uint_t            i;
-    ngx_http_mark_ctx_t  *ctx;
+    ngx_http_mark_ctx_t  *ctx, *leader;
+
+    leader = NULL;
 
     for (i = 0; i < batch->nslots; i++) {
         ctx = batch->slots[i];
+
+        if (ctx == NULL) {
+            continue;
+        }
+
         ctx->batch_size = batch->nslots;
         ctx->batch_rows = batch->rows;
+
+        if (leader == NULL) {
+            leader = ctx;
+        }
     }
 
-    if (ngx_http_mark_batch_join(batch) != NGX_OK) {
-        goto failed;
-    }
-
-    batch->epoch = ngx_http_mark_service_sent(batch->queue, batch->sent,
-                                              batch->rows);
-
-    if (ngx_http_mark_carrier_start(batch, batch->slots[0]) == NGX_OK) {
+    if (ngx_http_mark_batch_join(batch) == NGX_OK
+        && ngx_http_mark_carrier_start(batch, leader) == NGX_OK)
+    {
         return;
     }
 
-    ngx_http_mark_service_answered(batch->queue, batch->epoch, batch->rows,
-                                   0, 0);
-
-failed:
+    ngx_http_mark_service_answered(batch->queue, &batch->flight, 0, 0);
 
     ngx_http_mark_batch_apart(batch);
     ngx_destroy_pool(batch->pool);
@@ -155,7 +180,8 @@ ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch)
     }
 
     for (i = 0; i < batch->nslots; i++) {
-        requests[i] = &batch->slots[i]->req;
+        requests[i] = batch->slots[i] ? &batch->slots[i]->req
+                                      : &batch->cells[i]->req;
     }
 
     memory.alloc = ngx_http_mark_alloc;
@@ -199,6 +225,14 @@ ngx_http_mark_batch_leave(ngx_http_mark_ctx_t *ctx)
 
     batch = ctx->batch;
     batch->slots[ctx->slot] = NULL;
+
+    ngx_http_mark_batch_left(batch);
+}
+
+
+void
+ngx_http_mark_batch_left(ngx_http_mark_batch_t *batch)
+{
     batch->members--;
 
     if (batch->members == 0) {
@@ -217,6 +251,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     ngx_http_mark_fate_e   fate;
 
     now = ngx_http_mark_now();
+    batch->answered = now;
 
     for (i = 0; i < batch->nslots; i++) {
         if (batch->slots[i]) {
@@ -227,8 +262,8 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     usec = (batch->answer.status == NGX_HTTP_OK && batch->complete)
            ? ngx_max(now - batch->sent, 1) : 0;
 
-    ngx_http_mark_service_answered(batch->queue, batch->epoch, batch->rows,
-                                   usec, batch->peers);
+    ngx_http_mark_service_answered(batch->queue, &batch->flight, usec,
+                                   batch->peers);
 
     /*
      * The backend is idle: what waits for it goes first, and is computed
@@ -374,7 +409,7 @@ ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
     switch (status) {
 
     case MARK_CODEC_OK:
-        batch->queue->service.unsplit = 0;
+        ngx_http_mark_service(batch->queue)->unsplit = 0;
         return NGX_HTTP_MARK_SPLIT;
 
     case MARK_CODEC_MEMORY:
@@ -406,19 +441,19 @@ ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
 static void
 ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch, const char *why)
 {
-    ngx_http_mark_queue_t  *q;
+    ngx_http_mark_service_t  *s;
 
-    q = batch->queue;
+    s = ngx_http_mark_service(batch->queue);
 
-    if (++q->service.unsplit < NGX_HTTP_MARK_UNSPLIT) {
+    if (++s->unsplit < NGX_HTTP_MARK_UNSPLIT) {
         ngx_log_error(NGX_LOG_INFO, batch->log, 0,
                       "mark: the reply to a batch of %ui %s, its members are "
                       "tried alone", batch->nslots, why);
         return;
     }
 
-    q->service.unsplit = 0;
-    q->service.paused = ngx_time() + NGX_HTTP_MARK_PAUSE;
+    s->unsplit = 0;
+    s->paused = ngx_time() + NGX_HTTP_MARK_PAUSE;
 
     ngx_log_error(NGX_LOG_WARN, batch->log, 0,
                   "mark: the reply to a batch of %ui %s, as those before: "
@@ -452,6 +487,10 @@ ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
     whole.len = span.len;
     whole.json_len = batch->reply_json_len;
     whole.binary = batch->reply_binary;
+
+    /* other workers go on while this one writes */
+
+    ngx_http_mark_answer_members(batch, fate, &whole);
 
     for (i = 0; i < batch->nslots; i++) {
         ctx = batch->slots[i];
@@ -492,6 +531,8 @@ ngx_http_mark_batch_apart(ngx_http_mark_batch_t *batch)
 {
     ngx_uint_t            i;
     ngx_http_mark_ctx_t  *ctx;
+
+    ngx_http_mark_answer_members(batch, NGX_HTTP_MARK_APART, NULL);
 
     for (i = 0; i < batch->nslots; i++) {
         ctx = batch->slots[i];

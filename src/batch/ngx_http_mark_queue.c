@@ -18,19 +18,12 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_share.h"
 
 
-static ngx_int_t ngx_http_mark_queue_make_room(ngx_http_mark_queue_t *q,
-    ngx_http_mark_ctx_t *ctx);
-static void ngx_http_mark_queue_shed(ngx_http_mark_queue_t *q,
-    ngx_http_mark_ctx_t *ctx);
-static mark_policy_reason_t ngx_http_mark_queue_decide(
-    ngx_http_mark_queue_t *q, mark_policy_state_t *state, uint64_t *again);
 static void ngx_http_mark_queue_arm(ngx_http_mark_queue_t *q, uint64_t now,
     uint64_t when);
 static void ngx_http_mark_queue_handler(ngx_event_t *ev);
-static void ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
-    mark_policy_state_t *state, mark_policy_reason_t reason);
 static ngx_uint_t ngx_http_mark_queue_backlog(ngx_http_mark_queue_t *q);
 static void ngx_http_mark_queue_run_shed(ngx_http_mark_queue_t *q);
 static void ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q,
@@ -47,27 +40,26 @@ ngx_http_mark_queue_init(ngx_http_mark_queue_t *q)
     q->event.log = &q->log;
 
     ngx_http_mark_line_init(&q->line);
+    ngx_http_mark_service_init(&q->service);
+    ngx_queue_init(&q->cells);
     ngx_queue_init(&q->shed);
     ngx_queue_init(&q->retries);
-
-    q->service.slots = 1;
-    mark_latency_init(&q->service.latency);
 }
 
 
 /*
- * Queues the request.  NGX_OK; NGX_BUSY: as many wait as may; NGX_DECLINED:
- * the answers to this kind of request turned out not to be splittable;
- * NGX_ERROR: no memory.
+ * Queues the request.  NGX_OK; NGX_DECLINED: the answers to this kind of
+ * request turned out not to be splittable; NGX_ERROR: no memory.
  */
 
 ngx_int_t
 ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_ctx_t *ctx)
 {
-    ngx_str_t                key;
-    ngx_http_mark_item_t    *item;
-    ngx_http_mark_queue_t   *q;
+    ngx_str_t                 key;
+    ngx_http_mark_item_t     *item;
+    ngx_http_mark_queue_t    *q;
+    ngx_http_mark_service_t  *s;
 
     if (ngx_http_mark_key(ctx, &key) != NGX_OK) {
         return NGX_ERROR;
@@ -78,12 +70,14 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
         return NGX_ERROR;
     }
 
-    if (q->service.paused) {
-        if (ngx_time() < q->service.paused) {
+    s = ngx_http_mark_service(q);
+
+    if (s->paused) {
+        if (ngx_time() < s->paused) {
             return NGX_DECLINED;
         }
 
-        q->service.paused = 0;
+        s->paused = 0;
     }
 
     item = &ctx->item;
@@ -99,12 +93,6 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     item->rows = ctx->req.nrows;
     item->bytes = ctx->req.body.len;
 
-    if (ctx->conf->max_queue && q->line.nitems >= ctx->conf->max_queue
-        && ngx_http_mark_queue_make_room(q, ctx) != NGX_OK)
-    {
-        return NGX_BUSY;
-    }
-
     ctx->state = NGX_HTTP_MARK_QUEUED;
     ctx->queue = q;
 
@@ -114,7 +102,7 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
 
     ngx_log_debug4(NGX_LOG_DEBUG_HTTP, ctx->request->connection->log, 0,
                    "mark: queued %p n:%ui rows:%ui in flight:%ui",
-                   q, q->line.nitems, q->line.rows, q->service.in_flight);
+                   q, q->line.nitems, q->line.rows, s->in_flight);
 
     if (!q->event.posted) {
         ngx_post_event(&q->event, &ngx_posted_events);
@@ -124,36 +112,13 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
 }
 
 
-/*
- * A full queue sheds what is least urgent: NGX_BUSY if that would be the one
- * that is about to be added.
- */
-
-static ngx_int_t
-ngx_http_mark_queue_make_room(ngx_http_mark_queue_t *q,
-    ngx_http_mark_ctx_t *ctx)
-{
-    ngx_http_mark_item_t  *last;
-
-    last = ngx_http_mark_line_last(&q->line);
-
-    if (!ngx_http_mark_line_before(&ctx->item, last)) {
-        return NGX_BUSY;
-    }
-
-    ngx_http_mark_line_remove(&q->line, last);
-    ngx_http_mark_queue_shed(q, last->ctx);
-
-    return NGX_OK;
-}
-
-
 /* It is answered by the queue's event, which comes, not by another client's. */
 
-static void
+void
 ngx_http_mark_queue_shed(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
 {
     ctx->state = NGX_HTTP_MARK_SHED;
+    ctx->queue = q;
 
     ngx_queue_insert_tail(&q->shed, &ctx->item.link);
     q->nshed++;
@@ -169,12 +134,17 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
 
     q = ctx->queue;
 
+    if (ctx->state == NGX_HTTP_MARK_SHARED) {
+        ngx_http_mark_cell_remove(ctx);
+        return;
+    }
+
     if (ctx->state == NGX_HTTP_MARK_QUEUED) {
         ngx_http_mark_line_remove(&q->line, &ctx->item);
 
         /* it would hold up a worker that is shutting down */
 
-        if (q->line.nitems == 0 && q->event.timer_set) {
+        if (q->line.nitems == 0 && q->ncells == 0 && q->event.timer_set) {
             ngx_del_timer(&q->event);
         }
 
@@ -211,47 +181,6 @@ ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
     ngx_http_mark_count(q->conf, queued);
 
     ngx_post_event(&q->event, &ngx_posted_events);
-}
-
-
-static mark_policy_reason_t
-ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
-    mark_policy_state_t *state, uint64_t *again)
-{
-    uint64_t               now, last;
-    mark_policy_reason_t   reason;
-    ngx_http_mark_item_t  *item;
-
-    now = ngx_http_mark_now();
-
-    for ( ;; ) {
-        ngx_http_mark_line_state(&q->line, &q->service, now, state);
-
-        item = ngx_http_mark_line_late(&q->line, q->conf, state);
-        if (item == NULL) {
-            break;
-        }
-
-        item->ctx->late = 1;
-        ngx_http_mark_queue_shed(q, item->ctx);
-
-        if (q->line.nitems == 0) {
-            return MARK_POLICY_WAIT;
-        }
-    }
-
-    reason = mark_policy_decide(&q->conf->policy, state, again);
-
-    /* to be rejected in time */
-
-    if (reason == MARK_POLICY_WAIT && state->deadline
-        && q->conf->timeout_action == NGX_HTTP_MARK_REJECT)
-    {
-        last = state->deadline - mark_latency_mean(&q->service.latency, 1);
-        *again = ngx_min(*again, last);
-    }
-
-    return reason;
 }
 
 
@@ -293,8 +222,9 @@ ngx_http_mark_queue_handler(ngx_event_t *ev)
 void
 ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
 {
-    uint64_t              again;
+    uint64_t              now, again;
     mark_policy_state_t   state;
+    ngx_http_mark_load_t  load;
     mark_policy_reason_t  reason;
 
     q->used = ngx_time();
@@ -303,20 +233,32 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
         ngx_delete_posted_event(&q->event);
     }
 
-    ngx_http_mark_queue_run_retries(q, ngx_http_mark_now());
+    now = ngx_http_mark_now();
 
-    while (q->line.nitems) {
-        reason = ngx_http_mark_queue_decide(q, &state, &again);
+    if (q->ncells) {
+        ngx_http_mark_cell_check(q, now);
+    }
+
+    ngx_http_mark_queue_run_retries(q, now);
+
+    for ( ;; ) {
+        reason = ngx_http_mark_queue_next(q, &state, &again, &load);
 
         if (reason == MARK_POLICY_WAIT) {
             break;
         }
 
-        ngx_http_mark_queue_dispatch(q, &state, reason);
+        ngx_http_mark_queue_dispatch(q, &load, reason);
     }
 
-    if (q->line.nitems) {
-        ngx_http_mark_queue_arm(q, state.now, again);
+    if (q->line.nitems || q->ncells) {
+        now = ngx_http_mark_now();
+
+        if (q->ncells) {
+            again = ngx_min(again, now + NGX_HTTP_MARK_GUARD);
+        }
+
+        ngx_http_mark_queue_arm(q, now, again);
 
     } else if (q->event.timer_set) {
         ngx_del_timer(&q->event);
@@ -326,85 +268,20 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
 }
 
 
-/* Sends one batch. */
-
-static void
-ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
-    mark_policy_state_t *state, mark_policy_reason_t reason)
-{
-    ngx_uint_t              n;
-    const char             *name;
-    ngx_queue_t             taken;
-    ngx_http_mark_ctx_t    *ctx;
-    ngx_http_mark_item_t   *item;
-    ngx_http_mark_batch_t  *batch;
-
-    ngx_queue_init(&taken);
-
-    n = ngx_http_mark_line_take(&q->line, q->conf, state, &taken);
-
-    if (reason == MARK_POLICY_OVERDUE) {
-        ngx_http_mark_service_overdue(q);
-    }
-
-    name = mark_policy_reason(reason);
-
-    ngx_http_mark_count(q->conf, batches[reason]);
-
-    batch = (n > 1) ? ngx_http_mark_batch_create(q, n, name, state->now)
-                    : NULL;
-
-    while (!ngx_queue_empty(&taken)) {
-        item = ngx_queue_data(ngx_queue_head(&taken), ngx_http_mark_item_t,
-                              link);
-        ngx_queue_remove(&item->link);
-
-        ctx = item->ctx;
-        ctx->queue = NULL;
-        ctx->sent = state->now;
-
-        ngx_http_mark_add(q->conf, queued, -1);
-        ngx_http_mark_observe_usec(&q->conf->counters->queue_time,
-                                   ctx->sent - ctx->arrived);
-
-        if (batch) {
-            ngx_http_mark_batch_add(batch, ctx);
-
-        } else if (n == 1) {
-            ngx_http_mark_observe_rows(&q->conf->counters->batch_rows,
-                                       ctx->req.nrows);
-            ctx->queue = q;
-            ctx->epoch = ngx_http_mark_service_sent(q, ctx->sent,
-                                                    ctx->req.nrows);
-            ngx_http_mark_alone(ctx, name);
-
-        } else {
-            /* no memory for a batch: each by itself, a few at a time */
-            ngx_http_mark_queue_retry(q, ctx);
-        }
-    }
-
-    if (batch) {
-        ngx_http_mark_observe_rows(&q->conf->counters->batch_rows,
-                                   batch->rows);
-        ngx_http_mark_batch_start(batch);
-    }
-}
-
-
 /* Seconds after which a client may try again: what is waiting takes so long. */
 
 static ngx_uint_t
 ngx_http_mark_queue_backlog(ngx_http_mark_queue_t *q)
 {
     uint64_t                  usec;
-    ngx_uint_t                full;
+    ngx_uint_t                full, rows;
     ngx_http_mark_service_t  *s;
 
-    s = &q->service;
+    s = ngx_http_mark_service(q);
     full = mark_policy_full(&q->conf->policy);
+    rows = q->line.rows + (q->shared ? q->shared->line.rows : 0);
 
-    usec = (q->line.rows / full + 1) * mark_latency_mean(&s->latency, full)
+    usec = (rows / full + 1) * mark_latency_mean(&s->latency, full)
            / s->slots;
 
     return ngx_min((usec + 999999) / 1000000, 60);
@@ -478,7 +355,7 @@ ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q, uint64_t now)
         ctx->answered = 0;
         ctx->queue = q;
 
-        ctx->epoch = ngx_http_mark_service_sent(q, now, ctx->req.nrows);
+        ngx_http_mark_service_sent(q, now, ctx->req.nrows, &ctx->flight);
         ngx_http_mark_alone(ctx, "retry");
     }
 }

@@ -14,22 +14,18 @@
 #define NGX_HTTP_MARK_QUEUES_MAX   4096
 
 
-static ngx_http_mark_queue_t *ngx_http_mark_queues_find(
-    ngx_http_mark_main_conf_t *mmcf, ngx_str_t *key, ngx_rbtree_key_t hash);
 static ngx_http_mark_queue_t *ngx_http_mark_queues_create(
     ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_loc_conf_t *mlcf,
     ngx_str_t *key, ngx_rbtree_key_t hash);
 static void ngx_http_mark_queues_expire(ngx_http_mark_main_conf_t *mmcf);
 static void ngx_http_mark_queues_free(ngx_http_mark_queue_t *q);
-static void ngx_http_mark_queues_insert(ngx_rbtree_node_t *temp,
-    ngx_rbtree_node_t *node, ngx_rbtree_node_t *sentinel);
 
 
 void
 ngx_http_mark_queues_init(ngx_http_mark_main_conf_t *mmcf)
 {
     ngx_rbtree_init(&mmcf->queues, &mmcf->sentinel,
-                    ngx_http_mark_queues_insert);
+                    ngx_str_rbtree_insert_value);
     ngx_queue_init(&mmcf->lru);
 }
 
@@ -45,7 +41,8 @@ ngx_http_mark_queues_get(ngx_http_mark_main_conf_t *mmcf,
 
     hash = ngx_murmur_hash2(key->data, key->len);
 
-    q = ngx_http_mark_queues_find(mmcf, key, hash);
+    q = (ngx_http_mark_queue_t *)
+            ngx_str_rbtree_lookup(&mmcf->queues, key, hash);
 
     if (q == NULL) {
         q = ngx_http_mark_queues_create(mmcf, mlcf, key, hash);
@@ -64,39 +61,6 @@ ngx_http_mark_queues_get(ngx_http_mark_main_conf_t *mmcf,
 
 
 static ngx_http_mark_queue_t *
-ngx_http_mark_queues_find(ngx_http_mark_main_conf_t *mmcf, ngx_str_t *key,
-    ngx_rbtree_key_t hash)
-{
-    ngx_int_t               rc;
-    ngx_rbtree_node_t      *node, *sentinel;
-    ngx_http_mark_queue_t  *q;
-
-    node = mmcf->queues.root;
-    sentinel = mmcf->queues.sentinel;
-
-    while (node != sentinel) {
-
-        if (hash != node->key) {
-            node = (hash < node->key) ? node->left : node->right;
-            continue;
-        }
-
-        q = (ngx_http_mark_queue_t *) node;
-
-        rc = ngx_memn2cmp(key->data, q->key.data, key->len, q->key.len);
-
-        if (rc == 0) {
-            return q;
-        }
-
-        node = (rc < 0) ? node->left : node->right;
-    }
-
-    return NULL;
-}
-
-
-static ngx_http_mark_queue_t *
 ngx_http_mark_queues_create(ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_loc_conf_t *mlcf, ngx_str_t *key, ngx_rbtree_key_t hash)
 {
@@ -109,17 +73,19 @@ ngx_http_mark_queues_create(ngx_http_mark_main_conf_t *mmcf,
         return NULL;
     }
 
-    q->key.len = key->len;
-    q->key.data = (u_char *) q + sizeof(ngx_http_mark_queue_t);
-    ngx_memcpy(q->key.data, key->data, key->len);
+    q->sn.str.len = key->len;
+    q->sn.str.data = (u_char *) q + sizeof(ngx_http_mark_queue_t);
+    ngx_memcpy(q->sn.str.data, key->data, key->len);
 
     q->main = mmcf;
     q->conf = mlcf;
     ngx_http_mark_queue_init(q);
 
-    q->node.key = hash;
+    q->sn.node.key = hash;
 
-    ngx_rbtree_insert(&mmcf->queues, &q->node);
+    q->shared = ngx_http_mark_share_queue(key, hash);
+
+    ngx_rbtree_insert(&mmcf->queues, &q->sn.node);
     ngx_queue_insert_tail(&mmcf->lru, &q->lru);
     mmcf->nqueues++;
 
@@ -154,7 +120,8 @@ ngx_http_mark_queues_expire(ngx_http_mark_main_conf_t *mmcf)
         /* one that was used in this round may be in a caller's hands */
 
         if (q->line.nitems == 0 && q->nretries == 0 && q->nshed == 0
-            && q->service.in_flight == 0 && !q->event.posted
+            && q->service.in_flight == 0 && q->ncells == 0 && q->flying == 0
+            && !q->event.posted
             && q->used != ngx_time())
         {
             ngx_http_mark_queues_free(q);
@@ -176,7 +143,11 @@ ngx_http_mark_queues_free(ngx_http_mark_queue_t *q)
     }
 
     ngx_queue_remove(&q->lru);
-    ngx_rbtree_delete(&q->main->queues, &q->node);
+    if (q->shared) {
+        ngx_http_mark_share_forget(q->shared);
+    }
+
+    ngx_rbtree_delete(&q->main->queues, &q->sn.node);
     q->main->nqueues--;
 
     ngx_free(q);
@@ -197,40 +168,4 @@ ngx_http_mark_queues_destroy(void *data)
                            lru);
         ngx_http_mark_queues_free(q);
     }
-}
-
-
-static void
-ngx_http_mark_queues_insert(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
-    ngx_rbtree_node_t *sentinel)
-{
-    ngx_rbtree_node_t      **p;
-    ngx_http_mark_queue_t   *q, *t;
-
-    for ( ;; ) {
-
-        if (node->key != temp->key) {
-            p = (node->key < temp->key) ? &temp->left : &temp->right;
-
-        } else {
-            q = (ngx_http_mark_queue_t *) node;
-            t = (ngx_http_mark_queue_t *) temp;
-
-            p = (ngx_memn2cmp(q->key.data, t->key.data, q->key.len, t->key.len)
-                 < 0)
-                ? &temp->left : &temp->right;
-        }
-
-        if (*p == sentinel) {
-            break;
-        }
-
-        temp = *p;
-    }
-
-    *p = node;
-    node->parent = temp;
-    node->left = sentinel;
-    node->right = sentinel;
-    ngx_rbt_red(node);
 }

@@ -1,7 +1,7 @@
 
 /*
  * The service that a queue has from its backend: how much is in flight, and
- * how long it takes.
+ * how long it takes.  Queues that workers share have it in common.
  *
  * When what is in flight is overdue a new epoch begins, and what was sent
  * before it counts no longer as something to gather behind, for as long as
@@ -10,29 +10,75 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_share.h"
+
+
+void
+ngx_http_mark_service_init(ngx_http_mark_service_t *s)
+{
+    ngx_memzero(s, sizeof(ngx_http_mark_service_t));
+
+    s->slots = 1;
+    mark_latency_init(&s->latency);
+}
+
+
+ngx_http_mark_service_t *
+ngx_http_mark_service(ngx_http_mark_queue_t *q)
+{
+    return q->shared ? &q->shared->service : &q->service;
+}
 
 
 /*
- * A batch, or a request alone, has left for the backend.  The epoch that is
- * returned goes to ngx_http_mark_service_answered().
+ * A batch, or a request alone, is about to leave for the backend.  The caller
+ * sets its sent and rows, and holds the lock if the queue is shared.
  */
 
-ngx_uint_t
-ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
-    ngx_uint_t rows)
+void
+ngx_http_mark_service_leave(ngx_http_mark_queue_t *q,
+    ngx_http_mark_flight_t *flight)
 {
     ngx_http_mark_service_t  *s;
 
-    s = &q->service;
+    s = ngx_http_mark_service(q);
+
+    flight->shared = (q->shared != NULL);
+    flight->epoch = s->epoch;
 
     s->in_flight++;
     s->current++;
-    s->last_sent = now;
-    s->last_rows = rows;
+    s->last_sent = flight->sent;
+    s->last_rows = flight->rows;
+
+    if (q->shared) {
+        q->shared->in_flight[ngx_worker]++;
+    }
+
+    q->flying++;
 
     ngx_http_mark_count(q->conf, in_flight);
+}
 
-    return s->epoch;
+
+/* The same, of one that nobody has decided on with the lock held. */
+
+void
+ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
+    ngx_uint_t rows, ngx_http_mark_flight_t *flight)
+{
+    ngx_int_t  locked;
+
+    flight->sent = now;
+    flight->rows = rows;
+
+    locked = q->shared ? ngx_http_mark_share_lock() : NGX_DECLINED;
+
+    ngx_http_mark_service_leave(q, flight);
+
+    if (locked == NGX_OK) {
+        ngx_http_mark_share_unlock();
+    }
 }
 
 
@@ -42,43 +88,58 @@ ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
  */
 
 void
-ngx_http_mark_service_answered(ngx_http_mark_queue_t *q, ngx_uint_t epoch,
-    ngx_uint_t rows, uint64_t usec, ngx_uint_t peers)
+ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
+    ngx_http_mark_flight_t *flight, uint64_t usec, ngx_uint_t peers)
 {
+    ngx_uint_t                waiting;
     ngx_http_mark_service_t  *s;
 
-    s = &q->service;
-
-    s->in_flight--;
-
-    if (epoch == s->epoch) {
-        s->current--;
-    }
-
+    q->flying--;
     q->used = ngx_time();
 
     ngx_http_mark_add(q->conf, in_flight, -1);
 
     if (usec) {
-        mark_latency_observe(&s->latency, rows, usec);
         ngx_http_mark_observe_usec(&q->conf->counters->batch_time, usec);
+    }
+
+    waiting = q->line.nitems || q->nretries;
+    s = &q->service;
+
+    if (flight->shared) {
+
+        /* broken since: nobody looks at it any more */
+
+        if (ngx_http_mark_share_lock() != NGX_OK) {
+            return;
+        }
+
+        s = &q->shared->service;
+        q->shared->in_flight[ngx_worker]--;
+        waiting |= q->shared->line.nitems;
+    }
+
+    s->in_flight--;
+
+    if (flight->epoch == s->epoch && s->current) {
+        s->current--;
+    }
+
+    if (usec) {
+        mark_latency_observe(&s->latency, flight->rows, usec);
     }
 
     if (peers) {
         s->slots = peers;
     }
 
-    if (q->line.nitems || q->nretries) {
+    if (flight->shared) {
+        ngx_http_mark_share_unlock();
+    }
+
+    if (waiting) {
         ngx_post_event(&q->event, &ngx_posted_events);
     }
-}
-
-
-void
-ngx_http_mark_service_overdue(ngx_http_mark_queue_t *q)
-{
-    q->service.epoch++;
-    q->service.current = 0;
 }
 
 
@@ -110,6 +171,6 @@ ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok)
 
     usec = ok ? ngx_max(ctx->answered - ctx->sent, 1) : 0;
 
-    ngx_http_mark_service_answered(q, ctx->epoch, ctx->req.nrows, usec,
+    ngx_http_mark_service_answered(q, &ctx->flight, usec,
                                    ngx_http_mark_carrier_peers(ctx->request));
 }

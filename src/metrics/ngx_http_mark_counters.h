@@ -72,6 +72,7 @@ typedef struct {
     ngx_atomic_t  slo_met;
     ngx_atomic_t  slo_missed;
     ngx_atomic_t  body_files;          /* bodies read back from a file */
+    ngx_atomic_t  unshared;            /* no room in the shared memory */
     ngx_atomic_t  carriers_created;
     ngx_atomic_t  carriers_freed;
 

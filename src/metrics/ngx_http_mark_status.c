@@ -210,12 +210,13 @@ ngx_http_mark_status_location(u_char *p, ngx_http_mark_loc_conf_t *mlcf,
                        "\"expired\": %uA, \"rejected\": %uA, "
                        "\"timeouts\": %uA, \"aborted\": %uA,\n"
                        "   \"slo\": {\"met\": %uA, \"missed\": %uA}, "
-                       "\"body_files\": %uA,\n"
+                       "\"body_files\": %uA, "
+                       "\"unshared\": %uA,\n"
                        "   \"carriers\": {\"created\": %uA, \"freed\": %uA}, "
                        "\"queued\": %uA, \"in_flight\": %uA,\n",
                     s->failed, s->retries, s->expired, s->rejected,
                     s->timeouts, s->aborted, s->slo_met, s->slo_missed,
-                    s->body_files,
+                    s->body_files, s->unshared,
                     s->carriers_created, s->carriers_freed, s->queued,
                     s->in_flight);
 

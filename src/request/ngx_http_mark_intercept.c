@@ -288,10 +288,7 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
     ngx_http_mark_count(ctx->conf, requests);
     ngx_http_mark_add(ctx->conf, rows, ctx->req.nrows);
 
-    if (rc == NGX_BUSY) {
-        ngx_http_mark_reply_rejected(ctx);
-
-    } else if (ngx_http_mark_park(ctx) != NGX_OK) {
+    if (ngx_http_mark_park(ctx) != NGX_OK) {
         ngx_http_mark_queue_remove(ctx);
         ngx_http_mark_reply_status(ctx, NGX_HTTP_INTERNAL_SERVER_ERROR);
     }
@@ -468,6 +465,7 @@ ngx_http_mark_cleanup(void *data)
     switch (ctx->state) {
 
     case NGX_HTTP_MARK_QUEUED:
+    case NGX_HTTP_MARK_SHARED:
     case NGX_HTTP_MARK_RETRYING:
     case NGX_HTTP_MARK_SHED:
         ngx_http_mark_count(ctx->conf, aborted);

@@ -1,0 +1,98 @@
+
+/* What workers have in common: the layout of the shared memory. */
+
+
+#ifndef _NGX_HTTP_MARK_SHARE_H_INCLUDED_
+#define _NGX_HTTP_MARK_SHARE_H_INCLUDED_
+
+
+/* All addresses in it are good in all workers, which map it at one place. */
+
+
+typedef enum {
+    NGX_HTTP_MARK_CELL_WAITING = 0,  /* in the line of its queue */
+    NGX_HTTP_MARK_CELL_TAKEN,        /* in a batch of the taker's */
+    NGX_HTTP_MARK_CELL_ANSWERED,     /* in the box of its worker */
+    NGX_HTTP_MARK_CELL_RETURNED,     /* the same: it has to go alone */
+    NGX_HTTP_MARK_CELL_LATE,         /* the same: too late */
+    NGX_HTTP_MARK_CELL_SHED          /* the same: too many are waiting */
+} ngx_http_mark_cell_e;
+
+
+typedef struct ngx_http_mark_block_s   ngx_http_mark_block_t;
+
+
+/* A queue that workers share. */
+
+struct ngx_http_mark_shared_s {
+    ngx_str_node_t             sn;          /* its key */
+    ngx_queue_t                all;         /* in share->queues */
+    uint64_t                   users;       /* workers that know it, a bit */
+                                            /* each */
+    ngx_http_mark_line_t       line;
+    ngx_http_mark_service_t    service;
+    ngx_uint_t                 in_flight[NGX_HTTP_MARK_WORKERS];
+};
+
+
+/* The answer to a batch, for its members in other workers. */
+
+struct ngx_http_mark_block_s {
+    ngx_uint_t                 refs;
+    ngx_http_mark_answer_t     answer;
+};
+
+
+/* A request that waits where all workers see it; its body stands behind. */
+
+struct ngx_http_mark_cell_s {
+    ngx_http_mark_item_t       item;
+    mark_request_t             req;
+    ngx_http_mark_cell_e       state;
+    ngx_http_mark_shared_t    *queue;
+    ngx_http_mark_counters_t  *counters;    /* of its worker */
+
+    ngx_queue_t                all;         /* in share->cells */
+    ngx_queue_t                box;         /* of a worker, if boxed */
+    ngx_uint_t                 worker;
+    ngx_uint_t                 taker;       /* TAKEN */
+    ngx_pid_t                  taker_pid;
+
+    ngx_http_mark_batch_t     *batch;       /* of the taker's process */
+    ngx_uint_t                 slot;
+
+    unsigned                   boxed:1;
+    unsigned                   gone:1;      /* its client has left */
+    unsigned                   refused:1;   /* ANSWERED by an error of ours */
+    unsigned                   binary:1;
+
+    ngx_http_mark_block_t     *block;       /* ANSWERED */
+    mark_span_t                body;
+    size_t                     json_len;
+    ngx_uint_t                 batch_size;
+    ngx_uint_t                 batch_rows;
+    const char                *reason;
+    uint64_t                   sent;
+    uint64_t                   answered;
+};
+
+
+ngx_int_t ngx_http_mark_share_lock(void);
+void ngx_http_mark_share_unlock(void);
+
+/* All of these with the lock held. */
+
+void *ngx_http_mark_share_alloc(size_t size);
+void ngx_http_mark_share_free(void *p);
+void ngx_http_mark_share_add_cell(ngx_http_mark_cell_t *cell);
+
+void ngx_http_mark_cell_free(ngx_http_mark_cell_t *cell);
+void ngx_http_mark_cell_box(ngx_http_mark_cell_t *cell, ngx_uint_t worker);
+
+/* Its boxes; without the lock. */
+
+ngx_queue_t *ngx_http_mark_share_box(ngx_uint_t worker);
+void ngx_http_mark_share_ring(void);
+
+
+#endif /* _NGX_HTTP_MARK_SHARE_H_INCLUDED_ */
