@@ -17,9 +17,6 @@ static void *ngx_http_mark_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_mark_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static char *ngx_http_mark_check_location(ngx_conf_t *cf,
-    ngx_http_mark_loc_conf_t *prev, ngx_http_mark_loc_conf_t *conf,
-    ngx_http_core_loc_conf_t *clcf);
 static char *ngx_http_mark_add_location(ngx_conf_t *cf,
     ngx_http_mark_loc_conf_t *conf);
 static ngx_int_t ngx_http_mark_log_handler(ngx_http_request_t *r);
@@ -378,88 +375,6 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     rv = ngx_http_mark_check_location(cf, prev, conf, clcf);
 
     return rv == NGX_CONF_OK ? ngx_http_mark_add_location(cf, conf) : rv;
-}
-
-
-/* Refuses what cannot be right, with the line of mark_batch. */
-
-static char *
-ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *prev,
-    ngx_http_mark_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf)
-{
-    void                     **loc_conf;
-    ngx_uint_t                 i, k;
-    ngx_module_t              *module;
-    ngx_http_upstream_conf_t  *ucf;
-
-    /* the configurations of these begin with that of the upstream */
-
-    static const char  *upstreams[] = {
-        "ngx_http_proxy_module", "ngx_http_fastcgi_module",
-        "ngx_http_uwsgi_module", "ngx_http_scgi_module"
-    };
-
-    /* nested locations and "if" blocks inherit it */
-
-    if (conf->file && clcf->handler == NULL && clcf->locations == NULL
-        && !clcf->noname)
-    {
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "\"mark_batch\" has nothing to batch for: location "
-                      "\"%V\" has no \"proxy_pass\" or other handler of its "
-                      "own in %s:%ui",
-                      &clcf->name, conf->file, conf->line);
-    }
-
-    if (conf->file == NULL) {
-        conf->file = prev->file;
-        conf->line = prev->line;
-    }
-
-    loc_conf = ((ngx_http_conf_ctx_t *) cf->ctx)->loc_conf;
-
-    for (i = 0; cf->cycle->modules[i]; i++) {
-        module = cf->cycle->modules[i];
-
-        if (module->type != NGX_HTTP_MODULE) {
-            continue;
-        }
-
-        for (k = 0; k < sizeof(upstreams) / sizeof(upstreams[0]); k++) {
-
-            if (ngx_strcmp(module->name, upstreams[k]) != 0) {
-                continue;
-            }
-
-            ucf = loc_conf[module->ctx_index];
-
-            if (ucf == NULL || ucf->upstream == NULL) {
-                continue;
-            }
-
-            if (ucf->store > 0) {
-                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                              "\"proxy_store\" would store the answer to a "
-                              "whole batch: turn it off in location \"%V\", "
-                              "or \"mark_batch\" in %s:%ui",
-                              &conf->location, conf->file, conf->line);
-                return NGX_CONF_ERROR;
-            }
-
-#if (NGX_HTTP_CACHE)
-            if (ucf->cache) {
-                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                              "\"proxy_cache\" would give the answer to one "
-                              "batch to another one: turn it off in location "
-                              "\"%V\", or \"mark_batch\" in %s:%ui",
-                              &conf->location, conf->file, conf->line);
-                return NGX_CONF_ERROR;
-            }
-#endif
-        }
-    }
-
-    return NGX_CONF_OK;
 }
 
 

@@ -397,6 +397,10 @@ char *ngx_http_mark_protocol(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 ngx_int_t ngx_http_mark_add_variables(ngx_conf_t *cf);
 
+char *ngx_http_mark_check_location(ngx_conf_t *cf,
+    ngx_http_mark_loc_conf_t *prev, ngx_http_mark_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf);
+
 /* batch/ */
 
 void ngx_http_mark_queues_init(ngx_http_mark_main_conf_t *mmcf);

@@ -109,6 +109,69 @@ like(refused(location("$proxy\nmark_batch v1;\n"
     qr/directive is not allowed here|"proxy_store" would/,
     'proxy_store in if');
 
+# The other upstreams, and those that are not known.
+
+for my $pass ('fastcgi', 'uwsgi', 'scgi') {
+    my $to = "${pass}_pass 127.0.0.1:%%PORT_8081%%;";
+    my $named = qr/turn it off in location "\/l", or "mark_batch" in/;
+    my $zone = "${pass}_cache_path %%DIR%%/cache keys_zone=cache:64k;";
+
+    accepted("${pass}_pass", location("$to\nmark_batch v1;"));
+
+    $said = refused(location("$to\nmark_batch v1;\n${pass}_cache cache;",
+                             $zone));
+    like($said, qr/"${pass}_cache" would give .* $named/, "${pass}_cache");
+    like($said, place('mark_batch v1'), "${pass}_cache: file and line");
+
+    $said = refused(location("$to\nmark_batch v1;\n${pass}_store on;"));
+    like($said, qr/"${pass}_store" would store .* $named/, "${pass}_store");
+    like($said, place('mark_batch v1'), "${pass}_store: file and line");
+
+    like(refused(location("set \$up 127.0.0.1:1; ${pass}_pass \$up;\n"
+                          . "mark_batch v1;\n${pass}_store on;")),
+        qr/"${pass}_store" would store/, "${pass}_store, \$variable");
+
+    accepted("${pass}_cache of http, but proxy_pass",
+        location("$proxy\nmark_batch v1;", "$zone ${pass}_cache cache;"
+                 . "${pass}_cache_key \$uri;"));
+    accepted("proxy_cache of http, but ${pass}_pass",
+        location("$to\nmark_batch v1;", "$cache proxy_cache cache;"));
+}
+
+my $variable = 'set $up 127.0.0.1:1; proxy_pass http://$up;';
+
+like(refused(location("$variable\nmark_batch v1;\nproxy_cache cache;",
+                      $cache)),
+    qr/"proxy_cache" would give/, 'proxy_cache, $variable');
+like(refused(location("$variable\nmark_batch v1;\nproxy_cache \$up;",
+                      $cache)),
+    qr/"proxy_cache" would give/, 'proxy_cache $variable');
+like(refused(location("$variable\nmark_batch v1;\nproxy_store on;")),
+    qr/"proxy_store" would store/, 'proxy_store, $variable');
+accepted('proxy_pass $variable', location("$variable\nmark_batch v1;"));
+
+# gRPC.
+
+SKIP: {
+    skip 'nginx without HTTP/2', 6 unless $t->has_option('http_v2_module');
+
+    my $grpc = 'grpc_pass grpc://127.0.0.1:%%PORT_8081%%;';
+
+    $said = refused(location("$grpc\nmark_batch v1;"));
+    like($said, qr/"grpc_pass" takes frames .* pass location "\/l" to an HTTP /,
+        'grpc_pass');
+    like($said, place('mark_batch v1'), 'grpc_pass: file and line');
+    like(refused(location("$proxy\nmark_batch v1;\nif (\$arg_a) { $grpc }")),
+        qr/"grpc_pass" takes frames/, 'grpc_pass in if');
+    like(refused(location("$proxy\nmark_batch v1;\nlocation /l/in { $grpc }")),
+        qr/"grpc_pass" takes frames .* "\/l\/in"/, 'grpc_pass, nested');
+    accepted('grpc_pass, nested, with mark_batch off',
+        location("$proxy\nmark_batch v1;\n"
+                 . "location /l/in { mark_batch off; $grpc }"));
+    accepted('proxy_pass in a location of grpc_pass',
+        location("$grpc\nlocation /l/in { mark_batch v1; $proxy }"));
+}
+
 accepted('proxy_cache off', location("$proxy\nmark_batch v1;\n"
     . 'proxy_cache off;', "$cache proxy_cache cache;"));
 accepted('proxy_cache beside', location($proxy . 'proxy_cache cache;', $cache));
