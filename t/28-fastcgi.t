@@ -218,6 +218,7 @@ sub all_of {
     three($b, "/$name-variable/x", 1 .. 3);
 
     $seen = three($b, "/$name-bare/x", map { [$_, @own] } 1 .. 3);
+    delete $seen->{headers}{host};    # which newer versions always send
     is_deeply($seen->{headers}, { 'x-set' => 'mine' }, "$name: no headers");
 
     # What fails.
