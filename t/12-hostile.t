@@ -151,7 +151,7 @@ my @invalid = (
 );
 
 my @unsupported = (
-    'inputs' => '{"inputs": {"x": [["hostile"]]}}',
+    'inputs' => '{"inputs": {"x": [["hostile"]], "y": []}}',
     'inputs beside' => '{"instances": ["hostile"], "inputs": [1]}',
     'unknown member' => '{"instances": ["hostile"], "id": "mine"}',
     'unknown member first' => '{"id": "mine", "instances": ["hostile"]}',

@@ -1,7 +1,7 @@
 
 /*
- * V1 rows: what joins, what its parts are, and that splitting what a backend
- * makes of joined requests gives each what it would have got alone.
+ * V1: what joins, what its parts are, and that splitting what a backend makes
+ * of joined requests gives each what it would have got alone.
  */
 
 
@@ -9,19 +9,7 @@
 #include <string.h>
 
 #include "tap.h"
-#include "codec.h"
-
-
-static unsigned  seed = 7;
-
-
-static unsigned
-rnd(unsigned n)
-{
-    seed = seed * 1103515245 + 12345;
-
-    return (seed >> 16) % n;
-}
+#include "batch.h"
 
 
 static mark_codec_status_t
@@ -74,156 +62,206 @@ parts(void)
 }
 
 
-/* What a backend would answer: each row, marked. */
+static void
+keys(int want, const char *a, const char *b)
+{
+    mark_request_t  ra, rb;
+
+    if (parse(&ra, a, strlen(a)) != MARK_CODEC_OK
+        || parse(&rb, b, strlen(b)) != MARK_CODEC_OK)
+    {
+        ok(0, "%s and %s are requests", a, b);
+        return;
+    }
+
+    is_int(batch_same_key(&ra, &rb), want, "%s and %s%s join", a, b,
+           want ? "" : " do not");
+}
+
+
+/* Each row of a list, marked. */
 
 static size_t
-answer(char *out, const char *body, size_t len, int pretty)
+rows(char *out, mark_json_t *j, unsigned style)
 {
-    int             first, top;
-    size_t          n;
+    int             first;
     char           *p;
-    mark_json_t     j;
-    mark_span_t     name;
+    size_t          n;
     const uint8_t  *start;
 
-    p = out;
+    p = out + sprintf(out, style & 1 ? "[\n        " : "[");
     n = 0;
-    top = 1;
     first = 1;
 
-    p += sprintf(p, pretty ? "{\n    \"model\": \"m\",\n    \"predictions\": ["
-                             "\n        "
-                           : "{\"predictions\":[");
+    (void) mark_json_enter(j, MARK_JSON_ARRAY);
+
+    while (mark_json_element(j, &first) == 1) {
+        start = j->pos;
+        (void) mark_json_skip(j);
+
+        p += sprintf(p, "%s{\"of\": %.*s}",
+                     n++ ? (style & 1 ? ",\n        " : ",") : "",
+                     (int) (j->pos - start), start);
+    }
+
+    return p + sprintf(p, style & 1 ? "\n    ]" : "]") - out;
+}
+
+
+static size_t
+columns(char *out, mark_json_t *j, unsigned style)
+{
+    int           first;
+    char         *p;
+    unsigned      keys;
+    mark_span_t   name;
+
+    p = out + sprintf(out, "{");
+    keys = j->nkeys;
+    first = 1;
+
+    (void) mark_json_enter(j, MARK_JSON_OBJECT);
+
+    while (mark_json_member(j, &name, &first, keys) == 1) {
+        p += sprintf(p, "%s%.*s:%s", p[-1] == '{' ? "" : ", ",
+                     (int) name.len, name.data, style & 1 ? " " : "");
+        p += rows(p, j, style);
+    }
+
+    return p + sprintf(p, style & 1 ? "\n}" : "}") - out;
+}
+
+
+/* What a backend would answer, to any form of request. */
+
+static size_t
+model(char *out, const char *body, size_t len, unsigned style)
+{
+    int           first;
+    char         *p;
+    mark_json_t   j;
+    mark_span_t   name;
 
     mark_json_init(&j, body, len);
     (void) mark_json_enter(&j, MARK_JSON_OBJECT);
 
-    while (mark_json_member(&j, &name, &top, 0) == 1) {
+    p = out + sprintf(out, style & 2 ? "{ \"model\": \"m\", " : "{");
+    first = 1;
 
-        if (!mark_json_key_is(&name, "instances")) {
+    while (mark_json_member(&j, &name, &first, 0) == 1) {
+
+        mark_json_space(&j);
+
+        if (mark_json_key_is(&name, "instances")) {
+            p += sprintf(p, "\"predictions\": ");
+            p += rows(p, &j, style);
+
+        } else if (mark_json_key_is(&name, "examples")) {
+            p += sprintf(p, style & 4 ? "\"results\": " : "\"result\": ");
+            p += rows(p, &j, style);
+
+        } else if (mark_json_key_is(&name, "inputs")) {
+            p += sprintf(p, "\"outputs\": ");
+            p += (*j.pos == '[') ? rows(p, &j, style)
+                                 : columns(p, &j, style);
+        } else {
             (void) mark_json_skip(&j);
-            continue;
-        }
-
-        (void) mark_json_enter(&j, MARK_JSON_ARRAY);
-
-        while (mark_json_element(&j, &first) == 1) {
-            start = j.pos;
-
-            (void) mark_json_skip(&j);
-
-            p += sprintf(p, "%s{\"of\": %.*s}",
-                         n++ ? (pretty ? ",\n        " : ",") : "",
-                         (int) (j.pos - start), start);
         }
     }
 
-    p += sprintf(p, pretty ? "\n    ]\n}\n" : "]}");
+    return p + sprintf(p, style & 1 ? "\n}\n" : "}") - out;
+}
 
-    return p - out;
+
+static const char  *spaces[] = { "", " ", "\n  ", "\t" };
+
+
+static size_t
+random_rows(char *out, unsigned n)
+{
+    char      *p;
+    unsigned   i;
+
+    static const char  *rows[] = {
+        "[%u, 2.50, -1e-3]", "{\"a\": [%u], \"b]\": \"],[\"}", "%u",
+        "\"x\\\"]%u\"", "[[[%u]], []]", "null", "\"\xc3\xa9\\u00e9 %u\"",
+        "{\"b64\": \"AAA=\"}"
+    };
+
+    p = out + sprintf(out, "[");
+
+    for (i = 0; i < n; i++) {
+        p += sprintf(p, "%s%s", i ? "," : "", spaces[rnd(4)]);
+        p += sprintf(p, rows[rnd(8)], rnd(10000));
+        p += sprintf(p, "%s", spaces[rnd(4)]);
+    }
+
+    return p + sprintf(p, "]") - out;
 }
 
 
 static size_t
-random_body(char *out, unsigned id)
+random_body(char *out, unsigned form)
 {
     char      *p;
-    unsigned   i, n;
+    unsigned   n, early;
 
-    static const char  *spaces[] = { "", " ", "\n  ", "\t" };
-    static const char  *rows[] = {
-        "[%u, 2.50, -1e-3]", "{\"a\": [%u], \"b]\": \"],[\"}", "%u",
-        "\"x\\\"]%u\"", "[[[%u]], []]", "null", "true", "{\"b64\": \"AAA=\"}"
+    static const char  *heads[] = {
+        "\"instances\":", "\"inputs\":", "\"inputs\":{\"a\":",
+        "\"context\":{\"c\":[1, 2]},\"examples\":"
     };
 
     n = 1 + rnd(5);
-    p = out + sprintf(out, "%s{%s\"signature_name\":\"s\",%s\"instances\":%s[",
-                      spaces[rnd(4)], spaces[rnd(4)], spaces[rnd(4)],
-                      spaces[rnd(4)]);
+    early = rnd(2);
 
-    for (i = 0; i < n; i++) {
-        p += sprintf(p, "%s%s", i ? "," : "", spaces[rnd(4)]);
-        p += sprintf(p, rows[rnd(8)], id * 10 + i);
-        p += sprintf(p, "%s", spaces[rnd(4)]);
+    p = out + sprintf(out, "%s{%s", spaces[rnd(4)], spaces[rnd(4)]);
+    p += sprintf(p, "%s%s", early ? "\"signature_name\":\"s\"," : "",
+                 spaces[rnd(4)]);
+    p += sprintf(p, "%s%s", heads[form], spaces[rnd(4)]);
+    p += random_rows(p, n);
+
+    if (form == 2) {
+        p += sprintf(p, "%s,%s\"b \\\"\":%s", spaces[rnd(4)], spaces[rnd(4)],
+                     spaces[rnd(4)]);
+        p += random_rows(p, n);
+        p += sprintf(p, ",\"c\":");
+        p += random_rows(p, n);
+        p += sprintf(p, "%s}", spaces[rnd(4)]);
     }
 
-    return p + sprintf(p, "]%s}%s", spaces[rnd(4)], spaces[rnd(4)]) - out;
+    return p + sprintf(p, "%s%s}%s", spaces[rnd(4)],
+                       early ? "" : ", \"signature_name\" :\"s\"",
+                       spaces[rnd(4)]) - out;
 }
 
-
-/* split(backend(join(items))) is backend(item) for each item. */
 
 static void
 property(void)
 {
-    char              body[8][512], alone[4096], reply[32768];
-    size_t            len, lens[8], n, i;
-    unsigned          round, bad, pretty;
-    mark_body_t       joined, back;
-    mark_parts_t      parts;
-    mark_slice_t      slices[8];
-    mark_request_t    req[8], *reqs[8], all;
+    size_t        lens[BATCH], n, i;
+    unsigned      round, form, style, bad;
+    const char   *error;
+    mark_slice_t  slices[BATCH];
+
+    static char   bodies[BATCH][BODY];
 
     bad = 0;
 
     for (round = 0; round < 5000; round++) {
-        n = 1 + rnd(8);
-        pretty = rnd(2);
-
-        memset(slices, 0, sizeof(slices));
-
-        for (i = 0; i < n; i++) {
-            lens[i] = random_body(body[i], round * 8 + i);
-            reqs[i] = &req[i];
-
-            if (parse(&req[i], body[i], lens[i]) != MARK_CODEC_OK) {
-                bad++;
-            }
-        }
-
-        if (mark_v1_codec.join(reqs, slices, n, NULL, &codec_memory, &parts)
-            != MARK_CODEC_OK)
-        {
-            bad++;
-            continue;
-        }
-
-        joined = codec_put(&parts);
-
-        if (parse(&all, (char *) joined.data, joined.len) != MARK_CODEC_OK) {
-            bad++;
-            continue;
-        }
-
-        memset(&back, 0, sizeof(mark_body_t));
-
-        back.data = (uint8_t *) reply;
-        back.len = answer(reply, (char *) joined.data, joined.len, pretty);
-
-        if (mark_v1_codec.split(&back, slices, n, NULL, &codec_memory)
-            != MARK_CODEC_OK)
-        {
-            bad++;
-            continue;
-        }
+        n = 1 + rnd(BATCH);
+        form = rnd(4);
+        style = rnd(8);
 
         for (i = 0; i < n; i++) {
-            len = answer(alone, body[i], lens[i], pretty);
-            joined = codec_put(&slices[i].answer);
-
-            if (joined.len != len || memcmp(joined.data, alone, len) != 0) {
-                bad++;
-            }
+            lens[i] = random_body(bodies[i], form);
         }
 
-        /* one row more or less than was sent is nobody's answer */
+        error = batch_check(&mark_v1_codec, NULL, bodies, lens, n, model,
+                            style, 1, slices);
 
-        slices[rnd(n)].nrows++;
-
-        if (mark_v1_codec.split(&back, slices, n, NULL, &codec_memory)
-            != MARK_CODEC_MISMATCH)
-        {
-            bad++;
+        if (error != NULL && bad++ < 5) {
+            diag("%s, style %u, round %u:\n%.*s", error, style, round,
+                 (int) lens[0], bodies[0]);
         }
 
         codec_free();
@@ -289,6 +327,32 @@ split(mark_codec_status_t want, const char *reply)
 }
 
 
+/* As many inputs as there may be, and one more. */
+
+static void
+most(void)
+{
+    int              rc;
+    char             body[4096], *p;
+    unsigned         i, n;
+    mark_request_t   req;
+
+    for (n = 64; n <= 65; n++) {
+        p = body + sprintf(body, "{\"inputs\":{");
+
+        for (i = 0; i < n; i++) {
+            p += sprintf(p, "%s\"i%u\":[%u]", i ? "," : "", i, i);
+        }
+
+        p += sprintf(p, "}}");
+        rc = parse(&req, body, p - body);
+
+        is_int(rc, n == 64 ? MARK_CODEC_OK : MARK_CODEC_UNSUPPORTED,
+               "%u inputs", n);
+    }
+}
+
+
 int
 main(void)
 {
@@ -299,7 +363,6 @@ main(void)
     status(MARK_CODEC_NO_ROWS, "{\"instances\":[]}");
     status(MARK_CODEC_NO_ROWS, "{\"instances\":[ ]}");
     status(MARK_CODEC_UNSUPPORTED, "{}");
-    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":[1]}");
     status(MARK_CODEC_UNSUPPORTED, "{\"instances\":[1],\"inputs\":[1]}");
     status(MARK_CODEC_UNSUPPORTED, "{\"instances\":{\"a\":1}}");
     status(MARK_CODEC_UNSUPPORTED, "{\"instances\":[1],\"id\":\"7\"}");
@@ -315,6 +378,56 @@ main(void)
     status(MARK_CODEC_INVALID, "{\"instances\":[1e999]}");
     status(MARK_CODEC_INVALID, "{\"instances\":[\"\xff\"]}");
 
+    status(MARK_CODEC_OK, "{\"inputs\":[1]}");
+    status(MARK_CODEC_OK, "{\"inputs\":{\"a\":[1]}}");
+    status(MARK_CODEC_OK, "{\"inputs\":{\"a\":[1,2],\"b\":[[1],{}]}}");
+    status(MARK_CODEC_OK, "{\"signature_name\":\"s\",\"examples\":[{}]}");
+    status(MARK_CODEC_OK, "{\"examples\":[{}],\"context\":{}}");
+    status(MARK_CODEC_NO_ROWS, "{\"inputs\":[]}");
+    status(MARK_CODEC_NO_ROWS, "{\"inputs\":{\"a\":[],\"b\":[]}}");
+    status(MARK_CODEC_NO_ROWS, "{\"examples\":[]}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":1}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":{}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":{\"a\":1}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":{\"b64\":\"AAA=\"}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":{\"a\":[1],\"b\":2}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":{\"a\":[1],\"b\":[]}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":{\"a\":[],\"b\":[1]}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":{\"a\":[1],\"b\":[1,2]}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":[1],\"instances\":[1]}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":[1],\"examples\":[1]}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"examples\":{\"a\":[1]}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"context\":{}}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"context\":{},\"instances\":[1]}");
+    status(MARK_CODEC_UNSUPPORTED, "{\"inputs\":[1],\"context\":{}}");
+    status(MARK_CODEC_INVALID, "{\"inputs\":{\"a\":[1]}");
+    status(MARK_CODEC_INVALID, "{\"inputs\":{\"a\":[1]");
+    status(MARK_CODEC_INVALID, "{\"inputs\":{\"a\":[1],\"a\":[1]}}");
+    status(MARK_CODEC_INVALID, "{\"inputs\":{\"a\":[1],\"\\u0061\":[1]}}");
+    status(MARK_CODEC_INVALID, "{\"examples\":[{}],\"context\":}");
+
+    most();
+
+    keys(1, "{\"instances\":[1]}", "{ \"instances\" : [2, 3] }");
+    keys(0, "{\"instances\":[1]}", "{\"instances\":[NaN]}");
+    keys(0, "{\"instances\":[1]}", "{\"inputs\":[1]}");
+    keys(0, "{\"instances\":[1]}", "{\"examples\":[1]}");
+    keys(0, "{\"inputs\":[1]}", "{\"examples\":[1]}");
+    keys(0, "{\"inputs\":[1]}", "{\"inputs\":{\"a\":[1]}}");
+    keys(1, "{\"inputs\":{\"a\":[1],\"b\":[2]}}",
+         "{\"inputs\":{\"a\":[1, 3], \"b\":[2, 4]}}");
+    keys(0, "{\"inputs\":{\"a\":[1],\"b\":[2]}}",
+         "{\"inputs\":{\"b\":[1],\"a\":[2]}}");
+    keys(0, "{\"inputs\":{\"a\":[1],\"b\":[2]}}", "{\"inputs\":{\"a\":[1]}}");
+    keys(0, "{\"inputs\":{\"a\":[1]}}", "{\"inputs\":{\"b\":[1]}}");
+    keys(0, "{\"examples\":[1]}", "{\"context\":{},\"examples\":[1]}");
+    keys(0, "{\"context\":{\"a\":1},\"examples\":[1]}",
+         "{\"context\":{\"a\":2},\"examples\":[1]}");
+    keys(1, "{\"context\":{\"a\":1},\"examples\":[1]}",
+         "{\"examples\":[2],\"context\":{\"a\":1}}");
+
+    codec_free();
+
     parts();
     moves();
     property();
@@ -328,6 +441,26 @@ main(void)
     split(MARK_CODEC_UNSUPPORTED, "{\"meta\":{},\"predictions\":[1,2,3]}");
     split(MARK_CODEC_UNSUPPORTED, "{\"predictions\":{\"a\":1}}");
     split(MARK_CODEC_UNSUPPORTED, "{\"error\":\"no\"}");
+    split(MARK_CODEC_OK, "{\"outputs\":[1,2,3]}");
+    split(MARK_CODEC_OK, "{\"outputs\":{\"a\":[1,2,3],\"b\":[[],[],[]]}}");
+    split(MARK_CODEC_OK, "{\"result\":[1,2,3]}");
+    split(MARK_CODEC_OK, "{\"results\":[[],[],[]]}");
+    split(MARK_CODEC_MISMATCH, "{\"outputs\":[1,2]}");
+    split(MARK_CODEC_MISMATCH, "{\"outputs\":{\"a\":[1,2,3],\"b\":[1]}}");
+    split(MARK_CODEC_MISMATCH, "{\"outputs\":{\"a\":[],\"b\":[1,2,3]}}");
+    split(MARK_CODEC_MISMATCH, "{\"outputs\":{\"a\":[1,2,3],\"b\":1}}");
+    split(MARK_CODEC_MISMATCH, "{\"outputs\":{\"b64\":\"AAA=\"}}");
+    split(MARK_CODEC_MISMATCH, "{\"results\":[1,2,3,4]}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"outputs\":{}}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"outputs\":1}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"results\":{\"a\":[1,2,3]}}");
+    split(MARK_CODEC_UNSUPPORTED,
+          "{\"outputs\":[1,2,3],\"predictions\":[1,2,3]}");
+    split(MARK_CODEC_UNSUPPORTED, "{\"outputs\":{\"a\":[1,2,3]},\"x\":{}}");
+    split(MARK_CODEC_INVALID, "{\"outputs\":{\"a\":[1,2,3]}");
+    split(MARK_CODEC_INVALID, "{\"outputs\":{\"a\":[1,2,3],}}");
+    split(MARK_CODEC_INVALID,
+          "{\"outputs\":{\"a\":[1,2,3],\"a\":[1,2,3]}}");
     split(MARK_CODEC_INVALID, "{\"predictions\":[1,2,3]");
     split(MARK_CODEC_INVALID, "{\"predictions\":[1,2,3]}]");
     split(MARK_CODEC_INVALID, "<html>");
