@@ -22,7 +22,6 @@ static mark_codec_status_t mark_embeddings_string(mark_embeddings_t *input,
     mark_json_t *j);
 static mark_codec_status_t mark_embeddings_tokens(mark_embeddings_t *input,
     mark_json_t *j);
-static mark_codec_status_t mark_embeddings_token(mark_json_t *j);
 static size_t mark_embeddings_len(const uint8_t *p, const uint8_t *last);
 
 
@@ -159,69 +158,71 @@ mark_embeddings_string(mark_embeddings_t *input, mark_json_t *j)
 }
 
 
+/*
+ * Thousands of ids are usual, so they are read here, and not one by one with
+ * the scanner.  What is not a plain integer is left to whom it is passed on.
+ */
+
 static mark_codec_status_t
 mark_embeddings_tokens(mark_embeddings_t *input, mark_json_t *j)
 {
-    int                   rc, first;
-    size_t                n;
-    mark_codec_status_t   status;
-
-    first = 1;
-    n = 0;
+    size_t          n;
+    const uint8_t  *p, *last, *start;
 
     if (mark_json_enter(j, MARK_JSON_ARRAY) != 0) {
         return MARK_CODEC_INVALID;
     }
 
-    while ((rc = mark_json_element(j, &first)) == 1) {
-        status = mark_embeddings_token(j);
+    last = j->last;
+    n = 0;
 
-        if (status != MARK_CODEC_OK) {
-            return status;
+    for ( ;; ) {
+        mark_json_space(j);
+
+        start = j->pos;
+
+        for (p = start; p < last && *p >= '0' && *p <= '9'; p++) {
+            /* void */
+        }
+
+        if (p == last) {
+            return MARK_CODEC_INVALID;
+        }
+
+        if (p == start || p - start > MARK_EMBEDDINGS_DIGITS
+            || *p == '.' || *p == 'e' || *p == 'E')
+        {
+            return MARK_CODEC_UNSUPPORTED;
+        }
+
+        if (*start == '0' && p - start > 1) {
+            return MARK_CODEC_INVALID;
         }
 
         n++;
+        j->pos = p;
+
+        if (*p <= ' ') {
+            mark_json_space(j);
+
+            if (j->pos == last) {
+                return MARK_CODEC_INVALID;
+            }
+        }
+
+        if (*j->pos++ != ',') {
+            break;
+        }
     }
 
-    if (rc != 0) {
+    if (j->pos[-1] != ']') {
         return MARK_CODEC_INVALID;
     }
+
+    j->depth--;
 
     input->weight += n;
     input->tokens = 1;
-
-    return n ? MARK_CODEC_OK : MARK_CODEC_UNSUPPORTED;
-}
-
-
-static mark_codec_status_t
-mark_embeddings_token(mark_json_t *j)
-{
-    const uint8_t  *p;
-
-    p = j->pos;
-
-    while (p < j->last && *p >= '0' && *p <= '9') {
-        p++;
-    }
-
-    if (p == j->last) {
-        return MARK_CODEC_INVALID;
-    }
-
-    /* not a plain integer: whoever looks for the ',' may take it for one */
-
-    if (p == j->pos || p - j->pos > MARK_EMBEDDINGS_DIGITS
-        || *p == '.' || *p == 'e' || *p == 'E')
-    {
-        return MARK_CODEC_UNSUPPORTED;
-    }
-
-    if (*j->pos == '0' && p - j->pos > 1) {
-        return MARK_CODEC_INVALID;
-    }
-
-    j->pos = p;
 
     return MARK_CODEC_OK;
 }
