@@ -33,17 +33,7 @@ mark_json_init(mark_json_t *j, const void *data, size_t len)
 void
 mark_json_space(mark_json_t *j)
 {
-    const uint8_t  *p;
-
-    for (p = j->pos; p < j->last; p++) {
-        if (*p > ' '
-            || (*p != ' ' && *p != '\n' && *p != '\t' && *p != '\r'))
-        {
-            break;
-        }
-    }
-
-    j->pos = p;
+    j->pos = mark_json_blank(j->pos, j->last);
 }
 
 
@@ -60,6 +50,7 @@ int
 mark_json_skip(mark_json_t *j)
 {
     int               rc;
+    size_t            left;
     uint8_t           open[MARK_JSON_MAX_DEPTH];
     uint16_t          base[MARK_JSON_MAX_DEPTH];
     unsigned          level;
@@ -124,7 +115,8 @@ value:
         break;
 
     default:
-        rc = mark_json_number(j);
+        left = (level && open[level - 1] == '[') ? SIZE_MAX : 1;
+        rc = mark_json_numbers(j, &left);
         type = MARK_JSON_NUMBER;
     }
 

@@ -9,7 +9,8 @@
 #include "mark_json_token.h"
 
 
-static int mark_json_scalar(mark_json_t *j, const mark_json_scalar_t *scalar);
+static int mark_json_scalar(mark_json_t *j, const mark_json_scalar_t *scalar,
+    size_t *n);
 static int mark_json_integer(mark_json_t *j,
     const mark_json_scalar_t *scalar);
 static int mark_json_digits(mark_json_t *j, uint64_t *value);
@@ -36,14 +37,10 @@ mark_json_scalars(mark_json_t *j, const mark_json_scalar_t *scalar, size_t n)
             return mark_json_fail(j, MARK_JSON_SYNTAX);
         }
 
-        rc = mark_json_scalar(j, scalar);
+        rc = mark_json_scalar(j, scalar, &n);
 
-        if (rc != 1) {
+        if (rc != 1 || n == 0) {
             return rc;
-        }
-
-        if (--n == 0) {
-            return 1;
         }
 
         mark_json_pass_space(j);
@@ -61,13 +58,25 @@ mark_json_scalars(mark_json_t *j, const mark_json_scalar_t *scalar, size_t n)
 }
 
 
+/* One scalar, or several numbers; n is how many are still to come. */
+
 static int
-mark_json_scalar(mark_json_t *j, const mark_json_scalar_t *scalar)
+mark_json_scalar(mark_json_t *j, const mark_json_scalar_t *scalar, size_t *n)
 {
     int      rc;
     uint8_t  c;
 
     c = *j->pos;
+
+    if (scalar->kind == MARK_JSON_NUMBERS) {
+        if (c == '"' || (c > '9' && c != 'N' && c != 'I')) {
+            return 0;
+        }
+
+        return mark_json_numbers(j, n) == 0 ? 1 : -1;
+    }
+
+    --*n;
 
     switch (scalar->kind) {
 
@@ -80,18 +89,6 @@ mark_json_scalar(mark_json_t *j, const mark_json_scalar_t *scalar)
         }
 
         return mark_json_skip(j) == 0 ? 1 : -1;
-
-    case MARK_JSON_NUMBERS:
-        if (c > '9' && c != 'N' && c != 'I') {
-            return 0;
-        }
-
-        if (c == '"') {
-            return 0;
-        }
-
-        rc = mark_json_number(j);
-        break;
 
     case MARK_JSON_INTEGERS:
         return mark_json_integer(j, scalar);

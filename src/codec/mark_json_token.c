@@ -1,7 +1,5 @@
 
-/*
- * The tokens of JSON, strings, numbers and words, and the comparison of keys.
- */
+/* The tokens of JSON, strings and words, and the comparison of keys. */
 
 
 #include <string.h>
@@ -27,9 +25,6 @@ static int mark_json_utf8(mark_json_t *j);
 static int mark_json_decode(mark_json_decoder_t *d);
 
 
-#define mark_json_is_digit(c)  ((uint8_t) ((c) - '0') <= 9)
-
-
 /*
  * The plain bytes of a string are passed eight at a time: base64 images are
  * long.  A byte needs a look when it is a quote, a backslash, a control
@@ -43,9 +38,6 @@ mark_json_string(mark_json_t *j)
     uint64_t        w, q, b;
     const uint8_t  *p;
 
-    const uint64_t  ones = 0x0101010101010101ULL;
-    const uint64_t  tops = 0x8080808080808080ULL;
-
     j->pos++;
 
     for ( ;; ) {
@@ -53,10 +45,12 @@ mark_json_string(mark_json_t *j)
         for (p = j->pos; j->last - p >= 8; p += 8) {
             memcpy(&w, p, 8);
 
-            q = w ^ (ones * '"');
-            b = w ^ (ones * '\\');
+            q = w ^ (MARK_JSON_ONES * '"');
+            b = w ^ (MARK_JSON_ONES * '\\');
 
-            if (((q - ones) | (b - ones) | (w - ones * 0x20) | w) & tops) {
+            if (((q - MARK_JSON_ONES) | (b - MARK_JSON_ONES)
+                 | (w - MARK_JSON_ONES * 0x20) | w) & MARK_JSON_TOPS)
+            {
                 break;
             }
         }
@@ -216,113 +210,6 @@ mark_json_utf8(mark_json_t *j)
         if ((*p & 0xc0) != 0x80) {
             return -1;
         }
-    }
-
-    return 0;
-}
-
-
-/*
- * A number is out of range when its decimal exponent, counted from its first
- * digit, leaves what a double holds: some parsers then fail, others read
- * Infinity or zero.
- */
-
-int
-mark_json_number(mark_json_t *j)
-{
-    int             minus;
-    long            exponent, digits;
-    const uint8_t  *p, *last, *start;
-
-    p = j->pos;
-    last = j->last;
-    minus = 0;
-
-    if (*p == '-') {
-        minus = 1;
-        p++;
-    }
-
-    if (p == last) {
-        return mark_json_fail(j, MARK_JSON_SYNTAX);
-    }
-
-    if (!mark_json_is_digit(*p)) {
-        j->pos = p;
-
-        if (*p == 'I') {
-            j->lax = 1;
-            return mark_json_word(j, "Infinity", 8);
-        }
-
-        if (*p == 'N' && !minus) {
-            j->lax = 1;
-            return mark_json_word(j, "NaN", 3);
-        }
-
-        return mark_json_fail(j, MARK_JSON_SYNTAX);
-    }
-
-    start = p;
-
-    if (*p == '0') {
-        p++;
-
-    } else {
-        while (p < last && mark_json_is_digit(*p)) {
-            p++;
-        }
-    }
-
-    digits = p - start;
-
-    if (p < last && *p == '.') {
-        start = ++p;
-
-        while (p < last && mark_json_is_digit(*p)) {
-            p++;
-        }
-
-        if (p == start) {
-            return mark_json_fail(j, MARK_JSON_SYNTAX);
-        }
-    }
-
-    exponent = 0;
-
-    if (p < last && (*p | 0x20) == 'e') {
-        minus = 0;
-        p++;
-
-        if (p < last && (*p == '+' || *p == '-')) {
-            minus = (*p == '-');
-            p++;
-        }
-
-        start = p;
-
-        while (p < last && mark_json_is_digit(*p)) {
-            if (exponent < 100000) {
-                exponent = exponent * 10 + (*p - '0');
-            }
-
-            p++;
-        }
-
-        if (p == start) {
-            return mark_json_fail(j, MARK_JSON_SYNTAX);
-        }
-
-        if (minus) {
-            exponent = -exponent;
-        }
-    }
-
-    j->pos = p;
-
-    if (digits + exponent > 308 || exponent < -307) {
-        return mark_json_fail(j, MARK_JSON_RANGE);
     }
 
     return 0;

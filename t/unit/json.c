@@ -116,6 +116,95 @@ keys(int n, mark_json_error_t error)
 }
 
 
+/*
+ * Numbers are passed eight bytes at a time: every length, at every distance
+ * from the end, with every byte behind it that is none of its own.
+ */
+
+static void
+numbers(void)
+{
+    int          whole, part, behind, bad, i;
+    char        *p, text[128];
+    const char  *sign;
+
+    static const char  *ends[] = {
+        "]", ",1]", " , -1]", "e5]", "E-05]", "\n]", "        ]"
+    };
+
+    bad = 0;
+
+    for (i = 0; i < 2 * 20 * 20 * 7; i++) {
+        sign = i % 2 ? "-" : "";
+        whole = 1 + i / 2 % 20;
+        part = i / 40 % 20;
+        behind = i / 800;
+
+        p = text + sprintf(text, "[%s%.*s", sign, whole,
+                           "98765432109876543210");
+
+        if (part) {
+            p += sprintf(p, ".%.*s", part, "01234567890123456789");
+        }
+
+        sprintf(p, "%s", ends[behind]);
+
+        if (scan(text, strlen(text)) != MARK_JSON_OK) {
+            diag("%s", text);
+            bad++;
+        }
+
+        sprintf(p, "x%s", ends[behind]);
+
+        if (scan(text, strlen(text)) != MARK_JSON_SYNTAX) {
+            diag("%s", text);
+            bad++;
+        }
+
+        /* no digit may be taken for another's */
+
+        text[1 + i % (p - text - 1)] = ':';
+        sprintf(p, "%s", ends[behind]);
+
+        if (scan(text, strlen(text)) != MARK_JSON_SYNTAX) {
+            diag("%s", text);
+            bad++;
+        }
+    }
+
+    is_int(bad, 0, "numbers of all lengths");
+}
+
+
+static void
+blanks(void)
+{
+    int   i, bad;
+    char  text[256];
+
+    bad = 0;
+
+    for (i = 0; i < 40; i++) {
+        sprintf(text, "%*s[%*s1%*s,\n%*s\t2\r%*s]%*s", i, "", i, "", i, "", i,
+                "", i, "", i, "");
+
+        if (scan(text, strlen(text)) != MARK_JSON_OK) {
+            bad++;
+        }
+
+        /* neither is white space */
+
+        text[i + 1 + i / 2] = "\v\0"[i % 2];
+
+        if (scan(text, 6 * i + 8) != MARK_JSON_SYNTAX) {
+            bad++;
+        }
+    }
+
+    is_int(bad, 0, "white space of all lengths");
+}
+
+
 static int
 lax(const char *text)
 {
@@ -191,6 +280,8 @@ main(void)
     passes("[0,-0,1,-1,1.5,-0.25,1e5,1E+5,2e-7,123456789012345678901234]");
     passes("[NaN,Infinity,-Infinity]");
     passes("1e307");
+    numbers();
+    blanks();
     passes("{\"a\":{\"a\":1},\"b\":{\"a\":1}}");
     passes("[{\"a\":1},{\"a\":1}]");
 
