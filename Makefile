@@ -6,6 +6,8 @@
 #                       against a configured-or-not vanilla nginx source tree
 #   make unit           unit tests (TAP programs under build/unit)
 #   make fuzzers        libFuzzer targets (clang)
+#   make build/bench/codec
+#                       what ./run bench codec runs
 #
 # ./run installs what the build needs and calls this file.
 
@@ -86,6 +88,10 @@ $(BUILD)/fuzz/%: t/fuzz/%.c $(wildcard t/unit/*.h) $(PURE_SRCS) $(HEADERS)
 	clang -std=gnu99 -O1 -g $(INCS) -It/unit \
 	    -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined -o $@ $< $(PURE_SRCS) -lm
+
+$(BUILD)/bench/codec: $(wildcard t/bench/*.c t/bench/*.h) $(LIBMARK) $(HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $(filter %.c,$^) $(LIBMARK)
 
 clean:
 	rm -rf $(BUILD)
