@@ -127,6 +127,19 @@ my ($plain, $h2) = start_nginx($echo);
     like($r->{err}, qr/^ok 3  wrong 0/m, 'and the summary on stderr');
 }
 
+# one request at a time needs one connection
+
+{
+    my @few = ('--concurrency', 1, '--requests', 40);
+
+    is(run($plain, @few)->{json}{connections}, 1, 'few connections are used');
+
+    my @open = ('--rate', 200, '--requests', 40, '--connections', 16);
+
+    is(run($plain, @open, '--spread')->{json}{connections}, 16,
+       'all connections are used in turn');
+}
+
 {
     my $r = run("$plain/503", '--requests', 10);
 

@@ -201,7 +201,8 @@ connection_offer(connection_t *c)
 
     c->available = 1;
 
-    if (c->fd != -1 && c->protocol->streams == 1) {
+    if (c->fd != -1 && c->protocol->streams == 1 && !c->run->options->spread)
+    {
         TAILQ_INSERT_HEAD(&c->run->available, c, link);
 
     } else {

@@ -23,6 +23,8 @@ static const char  *text[] = {
 "How they travel\n"
 "  --connections C      at most C connections (default: open loop 64,\n"
 "                       closed loop as many as --concurrency needs)\n"
+"  --spread             take them in turn, for servers that divide their\n"
+"                       connections; otherwise as few are used as can be\n"
 "  --http2              h2c with prior knowledge\n"
 "  --streams M          at most M streams a connection (default 32)\n"
 "  --timeout S          give a request up S seconds after the time it was\n"

@@ -24,6 +24,7 @@ enum {
     OPT_CONNECTIONS,
     OPT_STREAMS,
     OPT_HTTP2,
+    OPT_SPREAD,
     OPT_RETRY_CLOSED,
     OPT_NO_RETRY_CLOSED,
     OPT_TIMEOUT,
@@ -65,6 +66,7 @@ static const struct option  table[] = {
     { "connections", required_argument, NULL, OPT_CONNECTIONS },
     { "streams", required_argument, NULL, OPT_STREAMS },
     { "http2", no_argument, NULL, OPT_HTTP2 },
+    { "spread", no_argument, NULL, OPT_SPREAD },
     { "retry-closed", no_argument, NULL, OPT_RETRY_CLOSED },
     { "no-retry-closed", no_argument, NULL, OPT_NO_RETRY_CLOSED },
     { "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -262,6 +264,10 @@ parse_one(options_t *o, int code, const char *name)
 
     case OPT_HTTP2:
         o->http2 = 1;
+        break;
+
+    case OPT_SPREAD:
+        o->spread = 1;
         break;
 
     case OPT_RETRY_CLOSED:

@@ -37,6 +37,7 @@ typedef struct {
     unsigned      streams;                 /* per connection */
     int           http2;
     int           retry_closed;
+    int           spread;
     double        timeout;
 
     /* what is sent */
