@@ -17,8 +17,7 @@ use lib "$FindBin::Bin/../lib";
 use Getopt::Long;
 use IO::Uncompress::Gunzip ();
 use JSON::PP ();
-use Mark::Bench qw(table slurp write_json);
-use Time::HiRes qw(time sleep);
+use Mark::Bench qw(rows_a_batch slurp table write_json);
 
 my ($keep, $rate, $seconds, $slo) = (0, 400, 10, 100);
 
@@ -107,7 +106,7 @@ sub wide {
     heading(sprintf '%s: %g requests/s for %g s on the wide model, SLO %d ms',
             ucfirst $way, $rate, $seconds, $slo);
 
-    my $before = counters();
+    my $before = $bench->counters($port);
 
     my $r = $bench->load([
         '--rate', $rate, '--duration', $seconds, '--connections', 256,
@@ -119,15 +118,14 @@ sub wide {
     ], nginx => [ $worker ], server => [ $server ],
        progress => sub { print "  $_[0]\n" });
 
-    my $after = counters();
+    my $after = $bench->counters($port);
 
     $failed ||= wrong($r);
 
-    # those that gave up may have left work behind
+    $bench->settle(500, '--random-rows', 1, '--random-dims', 1024,
+                   '--random-bodies', 1,
+                   "$url/plain/v1/models/wide:predict");
 
-    settle();
-
-    my $batches = $after->{batches} - $before->{batches};
     my $n = $r->{completed} || 1;
 
     my %m = (
@@ -135,8 +133,7 @@ sub wide {
         served => $r->{throughput},
         goodput => $r->{goodput},
         p50_ms => $r->{latency}{p50}, p99_ms => $r->{latency}{p99},
-        rows_a_batch => $batches
-            ? ($after->{rows} - $before->{rows}) / $batches : 1,
+        rows_a_batch => rows_a_batch($before, $after),
         nginx_us => 1e6 * $r->{cpu}{nginx} / $n,
         server_us => 1e6 * $r->{cpu}{server} / $n,
         wrong => $r->{wrong}, errors => $r->{errors},
@@ -164,7 +161,7 @@ sub digits {
         for @images;
     close $f;
 
-    my $before = counters();
+    my $before = $bench->counters($port);
 
     my $r = $bench->load([
         '--concurrency', 64, '--requests-file', $bodies, '--once',
@@ -173,8 +170,7 @@ sub digits {
         "$url/batched/v1/models/digits:predict",
     ], nginx => [ $worker ], server => [ $server ]);
 
-    my $after = counters();
-    my $batches = $after->{batches} - $before->{batches};
+    my $after = $bench->counters($port);
 
     my @lines = split /\n/, slurp($answers);
     my ($right, $i) = (0, 0);
@@ -195,8 +191,7 @@ sub digits {
 
     my %m = (
         images => scalar @images, same => $same, right => $right,
-        rows_a_batch => $batches
-            ? ($after->{rows} - $before->{rows}) / $batches : 1,
+        rows_a_batch => rows_a_batch($before, $after),
         rate => $r->{throughput},
     );
 
@@ -235,34 +230,9 @@ sub held_out {
 sub wrong {
     my ($r) = @_;
 
-    print map { "  $_\n" } split /\n/, $r->{said} if $r->{status} == 2;
+    print map { "  $_\n" } split /\n/, $r->{said} if $r->{rc} == 2;
 
-    return $r->{status} == 2 || $r->{wrong};
-}
-
-
-# Waits until the model answers a request at once again.
-
-sub settle {
-    my $r;
-
-    for (1 .. 60) {
-        $r = $bench->load([
-            '--requests', 1, '--concurrency', 1, '--timeout', 60,
-            '--random-rows', 1, '--random-dims', 1024, '--random-bodies', 1,
-            "$url/plain/v1/models/wide:predict",
-        ]);
-
-        return if $r->{latency}{max} < 500;
-        sleep 0.2;
-    }
-}
-
-
-sub counters {
-    my $l = $bench->status($port)->{locations}[0];
-
-    return { rows => $l->{rows}, batches => $l->{batches} };
+    return $r->{rc} == 2 || $r->{wrong};
 }
 
 

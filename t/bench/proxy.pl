@@ -82,7 +82,7 @@ exit($wrong ? 1 : 0);
 sub slice {
     my ($way, $c, $time) = @_;
 
-    my $before = rows();
+    my $before = $bench->counters($port);
 
     my $r = $bench->load([
         '--concurrency', $c, '--duration', $time, '--timeout', 10,
@@ -91,9 +91,9 @@ sub slice {
         $uri{$way},
     ], nginx => [ $worker ], server => [ $server ]);
 
-    my $after = rows();
+    my $after = $bench->counters($port);
 
-    $wrong++, print STDERR $r->{said} if $r->{status} != 0;
+    $wrong++, print STDERR $r->{said} if $r->{rc} != 0;
 
     return {
         requests => $r->{completed}, seconds => $r->{duration} || $time,
@@ -124,13 +124,6 @@ sub whole {
         server_us => 1e6 * $sum{server} / $n,
         rows_a_batch => $sum{batches} ? $sum{rows} / $sum{batches} : 1,
     };
-}
-
-
-sub rows {
-    my $l = $bench->status($port)->{locations}[0];
-
-    return { rows => $l->{rows}, batches => $l->{batches} };
 }
 
 

@@ -18,7 +18,8 @@ use Time::HiRes qw(time sleep);
 
 use Exporter 'import';
 
-our @EXPORT_OK = qw(median table write_json free_port http_get slurp);
+our @EXPORT_OK = qw(median table write_json free_port http_get slurp
+                    rows_a_batch load_share);
 
 our $top = Cwd::abs_path(dirname(__FILE__) . '/../../..');
 
@@ -199,8 +200,9 @@ sub resident {
 }
 
 
-# Runs mark-load and returns its report, and beside it {status}: how it left,
-# and {cpu}: what the named processes spent meanwhile,
+# Runs mark-load and returns its report, and beside it {rc}: how it left,
+# {elapsed}: how long it took, and {cpu}: what the named processes spent
+# meanwhile,
 #
 #     $b->load(\@options, nginx => [ $worker ], server => [ $pid ])
 #
@@ -213,6 +215,7 @@ sub load {
     my $report = "$b->{dir}/load.json";
     unlink $report;
 
+    my $start = time;
     my %before = map { $_ => $b->cpu(@{$o{$_}}) } keys %o;
 
     pipe my $r, my $w or die "pipe: $!\n";
@@ -243,14 +246,16 @@ sub load {
     waitpid $pid, 0;
     my $status = $? >> 8;
     my %after = map { $_ => $b->cpu(@{$o{$_}}) } keys %o;
+    my $end = time;
 
     die "mark-load @$options: status $status\n$said"
         if $? & 127 || $status > 2 || !-s $report;
 
     my $result = JSON::PP->new->decode(slurp($report));
 
-    $result->{status} = $status;
+    $result->{rc} = $status;
     $result->{said} = $said;
+    $result->{elapsed} = $end - $start;
     $result->{cpu} = { map { $_ => $after{$_} - $before{$_} } keys %o };
 
     return $result;
@@ -278,6 +283,62 @@ sub status {
     my $text = http_get($port, $uri || '/mark_status');
 
     return defined $text ? JSON::PP->new->decode($text) : undef;
+}
+
+
+# What a batched location, the first one without a name, has counted so far.
+
+sub counters {
+    my ($b, $port, $location) = @_;
+
+    my ($l) = grep { !defined $location || $_->{location} eq $location }
+        @{$b->status($port)->{locations}};
+
+    die "nothing is batched in ", $location || 'any location', "\n" unless $l;
+
+    return { map { $_ => $l->{$_} } qw(requests rows batches rejected) };
+}
+
+
+# Rows a batch between two of these.
+
+sub rows_a_batch {
+    my ($before, $after) = @_;
+
+    my $batches = $after->{batches} - $before->{batches};
+
+    return $batches ? ($after->{rows} - $before->{rows}) / $batches : 1;
+}
+
+
+# Waits until a single request, sent with these options of mark-load, takes
+# less than so many milliseconds: what clients gave up on may be left behind.
+
+sub settle {
+    my ($b, $ms, @options) = @_;
+
+    for (1 .. 60) {
+        my $r = $b->load([ '--requests', 1, '--concurrency', 1,
+                           '--timeout', 60, @options ]);
+
+        return if $r->{latency}{max} < $ms;
+        sleep 0.2;
+    }
+}
+
+
+# Share of the machine that mark-load and the processes named in its report
+# have used, 0 to 1.
+
+sub load_share {
+    my ($r) = @_;
+
+    my $processors = () = slurp('/proc/cpuinfo') =~ /^processor\b/mg;
+    my $cpu = $r->{cpu_seconds};
+
+    $cpu += $_ for values %{$r->{cpu}};
+
+    return $cpu / $r->{elapsed} / ($processors || 1);
 }
 
 
