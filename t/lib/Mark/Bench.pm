@@ -175,7 +175,8 @@ sub workers {
 }
 
 
-# CPU seconds, user and system, of these processes.
+# CPU seconds, user and system, of these processes: in nanoseconds where the
+# kernel tells them, else in its ticks.
 
 sub cpu {
     my ($b, @pids) = @_;
@@ -183,13 +184,21 @@ sub cpu {
     my $sum = 0;
 
     for my $pid (@pids) {
+        my @threads = map { slurp($_) =~ /^(\d+) / ? $1 / 1e9 : () }
+            glob "/proc/$pid/task/*/schedstat";
+
+        if (@threads) {
+            $sum += $_ for @threads;
+            next;
+        }
+
         my $stat = slurp("/proc/$pid/stat");
         $stat =~ s/^.*\) // or next;
         my @f = split ' ', $stat;
-        $sum += $f[11] + $f[12];
+        $sum += ($f[11] + $f[12]) / $ticks;
     }
 
-    return $sum / $ticks;
+    return $sum;
 }
 
 
