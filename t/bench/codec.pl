@@ -1,8 +1,10 @@
 #!/usr/bin/perl
 
-# What joining and splitting cost, codec by codec: GB/s of each stage beside
-# memcpy of the same bytes, and how many times a batch's bytes are passed over
-# in all, in units of one validating scan of them.
+# What joining and splitting cost, codec by codec.
+#
+# GB/s of each stage beside memcpy of the same bytes, and how many times a
+# batch's bytes are passed over in all, in units of one validating scan of
+# them.
 #
 #   ./run bench codec [--requests N] [--bytes N] [--repeats N]
 #

@@ -1,8 +1,10 @@
 #!/usr/bin/perl
 
-# The main job on real models: the same open-loop load on an MLP of 25 million
-# weights through a plain proxy_pass location and through a batched one, then
-# every held-out digit through the batched one, from many connections at once.
+# The main job on real models, before and after.
+#
+# The same open-loop load on an MLP of 25 million weights through a plain
+# proxy_pass location and through a batched one, then every held-out digit
+# through the batched one, from many connections at once.
 #
 #   ./run demo [--keep] [--rate R] [--seconds S] [--slo MS]
 #

@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# What is left of the goodput when more is offered than can be served: an open
-# loop at multiples of the capacity on plain proxy_pass, on a batched location
-# that delays what comes too late, and on one that rejects it.
+# What is left of the goodput when more is offered than can be served.
+#
+# An open loop at multiples of the capacity on plain proxy_pass, on a batched
+# location that delays what comes too late, and on one that rejects it.
 #
 #   ./run bench overload [--repeats N] [--seconds S] [--slo MS]
 #                        [--delay MS] [--row-delay US] [--loads 0.25,0.5,...]

@@ -1,10 +1,12 @@
 #!/usr/bin/perl
 
-# What batching costs and saves nginx itself, against a backend that does next
-# to nothing: requests/s, latency, and CPU microseconds a request of the
-# worker, for plain proxy_pass with keepalive and for a batched location of
-# the same nginx, at several numbers of concurrent clients.  A repeat is made
-# of short slices in turns, so that a machine that drifts does so for both.
+# What batching costs and saves nginx itself.
+#
+# Requests/s, latency, and CPU microseconds a request of the worker against a
+# backend that does next to nothing, for plain proxy_pass with keepalive and
+# for a batched location of the same nginx, at several numbers of concurrent
+# clients.  A repeat is made of short slices in turns, so that a machine that
+# drifts does so for both.
 #
 #   ./run bench proxy [--repeats N] [--seconds S] [--concurrency 1,8,64,256]
 #

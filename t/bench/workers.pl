@@ -1,8 +1,9 @@
 #!/usr/bin/perl
 
-# What more workers of nginx cost the batches: the same open loop, spread over
-# all of them, on 1, 2, 4 and 8 workers, with queues shared between them and
-# with a queue in each.
+# What more workers of nginx cost the batches.
+#
+# The same open loop, spread over all of them, on 1, 2, 4 and 8 workers, with
+# queues shared between them and with a queue in each.
 #
 #   ./run bench workers [--repeats N] [--seconds S] [--rate R] [--workers 1,2]
 #                       [--delay MS] [--row-delay US] [--no-reuseport]
