@@ -295,7 +295,7 @@ sub status {
 }
 
 
-# What a batched location, the first one without a name, has counted so far.
+# What a batched location, the first one without a name, has sent so far.
 
 sub counters {
     my ($b, $port, $location) = @_;
@@ -305,7 +305,12 @@ sub counters {
 
     die "nothing is batched in ", $location || 'any location', "\n" unless $l;
 
-    return { map { $_ => $l->{$_} } qw(requests rows batches rejected) };
+    # not all rows that were taken into a queue leave in a batch
+
+    return {
+        requests => $l->{requests},
+        rows => $l->{batch_rows}{sum}, batches => $l->{batch_rows}{count},
+    };
 }
 
 
