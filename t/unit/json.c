@@ -263,11 +263,111 @@ walk(void)
 }
 
 
+/*
+ * Passes n scalars of a kind from a heap's bytes; want is what comes back,
+ * and rest how many bytes are left then.
+ */
+
+static void
+scalars(mark_json_kind_t kind, size_t n, const char *text, int want,
+    size_t rest)
+{
+    int           rc;
+    char         *copy;
+    size_t        len;
+    mark_json_t   j;
+
+    mark_json_scalar_t  scalar = { kind, 100, 10 };
+
+    len = strlen(text);
+    copy = malloc(len ? len : 1);
+    memcpy(copy, text, len);
+
+    mark_json_init(&j, copy, len);
+    rc = mark_json_scalars(&j, &scalar, n);
+
+    ok(rc == want && (rc != 1 || (size_t) (j.last - j.pos) == rest),
+       "%zu of kind %d in %s", n, kind, text);
+
+    free(copy);
+}
+
+
+static void
+lists(void)
+{
+    scalars(MARK_JSON_NUMBERS, 3, "1,-2.5e3 ,\n 0 ]", 1, 2);
+    scalars(MARK_JSON_NUMBERS, 2, "1,2,3]", 1, 3);
+    scalars(MARK_JSON_NUMBERS, 2, "NaN,-Infinity]", 1, 1);
+    scalars(MARK_JSON_NUMBERS, 2, "1]", 0, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,[2]]", 0, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,{}]", 0, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,\"2\"]", 0, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,null]", 0, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1 2]", 0, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1", -1, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,", -1, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,-", -1, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,,2]", -1, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,1e999]", -1, 0);
+    scalars(MARK_JSON_NUMBERS, 1, "", -1, 0);
+
+    scalars(MARK_JSON_INTEGERS, 4, "0,100,-1,-10]", 1, 1);
+    scalars(MARK_JSON_INTEGERS, 1, "101]", 0, 0);
+    scalars(MARK_JSON_INTEGERS, 1, "-11]", 0, 0);
+    scalars(MARK_JSON_INTEGERS, 1, "-0]", 0, 0);
+    scalars(MARK_JSON_INTEGERS, 1, "00]", 0, 0);
+    scalars(MARK_JSON_INTEGERS, 1, "1.0]", 0, 0);
+    scalars(MARK_JSON_INTEGERS, 1, "1E1]", 0, 0);
+    scalars(MARK_JSON_INTEGERS, 1, "-", 0, 0);
+    scalars(MARK_JSON_INTEGERS, 1, "18446744073709551617]", 0, 0);
+
+    scalars(MARK_JSON_BOOLEANS, 2, "true , false]", 1, 1);
+    scalars(MARK_JSON_BOOLEANS, 1, "1]", 0, 0);
+    scalars(MARK_JSON_BOOLEANS, 1, "null]", 0, 0);
+    scalars(MARK_JSON_BOOLEANS, 1, "tru", -1, 0);
+
+    scalars(MARK_JSON_STRINGS, 2, "\",\",\"\\\"\"]", 1, 1);
+    scalars(MARK_JSON_STRINGS, 1, "1]", 0, 0);
+    scalars(MARK_JSON_STRINGS, 1, "\"a", -1, 0);
+
+    scalars(MARK_JSON_ANY, 5, "1,\"a\",true,null,NaN]", 1, 1);
+    scalars(MARK_JSON_ANY, 1, "[1]]", 0, 0);
+    scalars(MARK_JSON_ANY, 1, "{}]", 0, 0);
+    scalars(MARK_JSON_ANY, 1, "]", 0, 0);
+    scalars(MARK_JSON_NONE, 1, "1]", 0, 0);
+}
+
+
+static void
+counts(void)
+{
+    uint64_t      value;
+    mark_json_t   j;
+
+    mark_json_init(&j, " 18446744073709551615,", 22);
+    ok(mark_json_unsigned(&j, &value) == 1 && value == UINT64_MAX
+       && *j.pos == ',', "the largest count");
+
+    mark_json_init(&j, "18446744073709551616", 20);
+    is_int(mark_json_unsigned(&j, &value), 0, "one more");
+
+    mark_json_init(&j, "-1", 2);
+    is_int(mark_json_unsigned(&j, &value), 0, "less than nothing");
+
+    mark_json_init(&j, " ", 1);
+    is_int(mark_json_unsigned(&j, &value), -1, "nothing");
+}
+
+
 int
 main(void)
 {
     char  text[64];
     int   c, bad;
+
+    lists();
+    counts();
 
     passes("{}");
     passes("[]");

@@ -10,12 +10,13 @@
 
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "tap.h"
 #include "mark_codec.h"
 
 
 #define MEMORY_PIECES  8192
+#define MEMORY_UNUSED  __attribute__((unused))
 
 
 typedef struct {
@@ -25,7 +26,7 @@ typedef struct {
 } memory_t;
 
 
-TAP_UNUSED static void *
+MEMORY_UNUSED static void *
 memory_alloc(void *pool, size_t size)
 {
     memory_t  *m = pool;
@@ -40,7 +41,7 @@ memory_alloc(void *pool, size_t size)
 }
 
 
-TAP_UNUSED static void
+MEMORY_UNUSED static void
 memory_init(mark_memory_t *memory, memory_t *m)
 {
     m->n = 0;
@@ -51,7 +52,7 @@ memory_init(mark_memory_t *memory, memory_t *m)
 }
 
 
-TAP_UNUSED static void
+MEMORY_UNUSED static void
 memory_free(memory_t *m)
 {
     while (m->n) {
@@ -62,7 +63,7 @@ memory_free(memory_t *m)
 
 /* The parts as one body; its bytes are malloc's. */
 
-TAP_UNUSED static mark_body_t
+MEMORY_UNUSED static mark_body_t
 memory_body(const mark_parts_t *parts)
 {
     size_t        i;
