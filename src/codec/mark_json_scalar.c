@@ -24,6 +24,10 @@ static int mark_json_digits(mark_json_t *j, uint64_t *value);
     }
 
 
+#define mark_json_is_numeric(c)                                               \
+    ((uint8_t) ((c) - '0') <= 9 || (c) == '-')
+
+
 int
 mark_json_scalars(mark_json_t *j, const mark_json_scalar_t *scalar, size_t n)
 {
@@ -68,11 +72,15 @@ mark_json_scalar(mark_json_t *j, const mark_json_scalar_t *scalar, size_t *n)
 
     c = *j->pos;
 
-    if (scalar->kind == MARK_JSON_NUMBERS) {
-        if (c == '"' || (c > '9' && c != 'N' && c != 'I')) {
-            return 0;
-        }
+    if (scalar->kind == MARK_JSON_NUMBERS
+        && !mark_json_is_numeric(c) && c != 'N' && c != 'I')
+    {
+        return 0;
+    }
 
+    if (scalar->kind == MARK_JSON_NUMBERS
+        || (scalar->kind == MARK_JSON_ANY && mark_json_is_numeric(c)))
+    {
         return mark_json_numbers(j, n) == 0 ? 1 : -1;
     }
 
@@ -88,7 +96,8 @@ mark_json_scalar(mark_json_t *j, const mark_json_scalar_t *scalar, size_t *n)
             return 0;
         }
 
-        return mark_json_skip(j) == 0 ? 1 : -1;
+        rc = mark_json_skip(j);
+        break;
 
     case MARK_JSON_INTEGERS:
         return mark_json_integer(j, scalar);

@@ -55,6 +55,7 @@ mark_v2_request_parameters(mark_v2_scan_t *scan, mark_request_t *request)
 
     j = &scan->json;
     keys = j->nkeys;
+    priority = 0;
     first = 1;
 
     if (mark_v2_null(scan)) {
@@ -74,7 +75,6 @@ mark_v2_request_parameters(mark_v2_scan_t *scan, mark_request_t *request)
         } else if (mark_json_key_is(&name, "priority")) {
             status = mark_v2_urgency(scan, MARK_V2_PRIORITY, UINT_MAX,
                                      &priority);
-            request->priority = priority;
 
         } else {
             status = mark_v2_parameter(scan, &name);
@@ -84,6 +84,8 @@ mark_v2_request_parameters(mark_v2_scan_t *scan, mark_request_t *request)
             return status;
         }
     }
+
+    request->priority = priority;
 
     return rc == 0 ? MARK_CODEC_OK : MARK_CODEC_INVALID;
 }

@@ -308,7 +308,7 @@ lists(void)
     scalars(MARK_JSON_NUMBERS, 2, "1", -1, 0);
     scalars(MARK_JSON_NUMBERS, 2, "1,", -1, 0);
     scalars(MARK_JSON_NUMBERS, 2, "1,-", -1, 0);
-    scalars(MARK_JSON_NUMBERS, 2, "1,,2]", -1, 0);
+    scalars(MARK_JSON_NUMBERS, 2, "1,,2]", 0, 0);
     scalars(MARK_JSON_NUMBERS, 2, "1,1e999]", -1, 0);
     scalars(MARK_JSON_NUMBERS, 1, "", -1, 0);
 

@@ -127,6 +127,7 @@ members(void)
     status(MARK_CODEC_OK, OUTPUT("{\"name\":\"y\",\"parameters\":"
                                  "{\"binary_data\":true}},{\"name\":\"z\"}"));
     status(MARK_CODEC_UNSUPPORTED, OUTPUT("1"));
+    status(MARK_CODEC_UNSUPPORTED, "{\"outputs\":\"y\"," INPUTS "}");
     status(MARK_CODEC_UNSUPPORTED, OUTPUT("{\"name\":1}"));
     status(MARK_CODEC_UNSUPPORTED, OUTPUT("{\"shape\":[1]}"));
     status(MARK_CODEC_UNSUPPORTED, OUTPUT("{\"name\":\"y\",\"parameters\":"
@@ -169,6 +170,7 @@ parameters(void)
     status(MARK_CODEC_OK, INPUT(X ",\"parameters\":{\"content_type\":\"np\","
                                 "\"timeout\":\"any\"}" DATA));
     status(MARK_CODEC_OK, INPUT(X ",\"parameters\":null" DATA));
+    status(MARK_CODEC_UNSUPPORTED, INPUT(X ",\"parameters\":[]" DATA));
     status(MARK_CODEC_STATEFUL, INPUT(X ",\"parameters\":"
                                       "{\"shared_memory_offset\":0}}"));
     status(MARK_CODEC_STATEFUL, INPUT(X ",\"parameters\":"
@@ -320,6 +322,64 @@ binaries(void)
 }
 
 
+/* A body that was cut is never a request, wherever that was. */
+
+static void
+cuts(void)
+{
+    size_t           i, bad;
+    const char      *text;
+    mark_request_t   r;
+
+    bad = 0;
+    text = "{\"id\":\"a\",\"parameters\":{\"timeout\":1,\"x\":2},"
+           "\"inputs\":[{\"data\":[[1],[2]],\"name\":\"x\",\"shape\":[2,1],"
+           "\"datatype\":\"INT8\"}],\"outputs\":[{\"name\":\"y\"}]}";
+
+    memory_init(&memory, &pool);
+
+    for (i = 0; i < strlen(text); i++) {
+        r = request("", NULL, 0);
+        r.body.data = memcpy(memory_alloc(&pool, i + 1), text, i);
+        r.body.len = i;
+
+        bad += (mark_v2_codec.parse(&r, NULL, &memory) == MARK_CODEC_OK);
+    }
+
+    is_int(bad, 0, "no cut body is a request");
+
+    memory_free(&pool);
+}
+
+
+static void
+many(void)
+{
+    size_t           i, n;
+    char             text[8192], *p;
+    mark_request_t   r;
+
+    memory_init(&memory, &pool);
+
+    for (n = 32; n <= 33; n++) {
+        p = text + sprintf(text, "{\"inputs\":[" X DATA);
+
+        for (i = 1; i < n; i++) {
+            p += sprintf(p, "," X DATA);
+        }
+
+        (void) sprintf(p, "]}");
+
+        r = request(text, NULL, 0);
+        is_int(mark_v2_codec.parse(&r, NULL, &memory),
+               n == 32 ? MARK_CODEC_OK : MARK_CODEC_UNSUPPORTED,
+               "%zu inputs", n);
+    }
+
+    memory_free(&pool);
+}
+
+
 /* The length of the JSON is the client's word, in a header. */
 
 static void
@@ -355,6 +415,8 @@ main(void)
     shapes();
     datatypes();
     binaries();
+    cuts();
+    many();
     headers();
 
     return done_testing();

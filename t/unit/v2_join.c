@@ -217,6 +217,9 @@ splits(void)
           "\"datatype\":\"STRING\",\"data\":[\"a\",\"b\",\"c\"]}]}", NULL, 0);
     split(MARK_CODEC_OK, HEAD Y ",\"data\":[1,2,3]}]}", "", 0);
 
+    split(MARK_CODEC_OK, HEAD Y ",\"parameters\":null,\"data\":[1,2,3]}]}",
+          NULL, 0);
+
     split(MARK_CODEC_MISMATCH, HEAD Y ",\"data\":[1,2]}]}", NULL, 0);
     split(MARK_CODEC_MISMATCH, HEAD Y ",\"data\":[1,2,3,4]}]}", NULL, 0);
     split(MARK_CODEC_MISMATCH, HEAD Y ",\"data\":[[1],[2],[3]]}]}", NULL, 0);
@@ -250,6 +253,11 @@ splits(void)
     split(MARK_CODEC_INVALID, HEAD Y "}]}", NULL, 0);
     split(MARK_CODEC_INVALID, HEAD Y ",\"data\":[1,2,3]}]", NULL, 0);
     split(MARK_CODEC_INVALID, HEAD Y ",\"data\":[1,2,3]}]}]", NULL, 0);
+    split(MARK_CODEC_UNSUPPORTED, HEAD Y ",\"parameters\":7,"
+          "\"data\":[1,2,3]}]}", NULL, 0);
+
+    split(MARK_CODEC_INVALID, HEAD Y ",\"more\":nul,\"data\":[1,2,3]}]}",
+          NULL, 0);
     split(MARK_CODEC_INVALID, "<html>", NULL, 0);
     split(MARK_CODEC_INVALID, "", NULL, 0);
     split(MARK_CODEC_INVALID, HEAD Y ",\"parameters\":"
@@ -310,6 +318,15 @@ ids(void)
     slice(&slices[0], 1, "\"one\"");
     is_int(mark_v2_codec.split(&b, slices, 2, NULL, &memory),
            MARK_CODEC_MISMATCH, "an id that is not repeated");
+
+    b = body("{\"id\":nul,\"outputs\":[" Y ",\"data\":[1,2,3]}]}", NULL, 0);
+    is_int(mark_v2_codec.split(&b, slices, 2, NULL, &memory),
+           MARK_CODEC_INVALID, "an id that is no JSON");
+
+    b.binary = 1;
+    b.json_len = b.len + 1;
+    is_int(mark_v2_codec.split(&b, slices, 2, NULL, &memory),
+           MARK_CODEC_INVALID, "an answer with more JSON than body");
 
     memory_free(&pool);
 }
