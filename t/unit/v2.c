@@ -1,12 +1,8 @@
 
-/*
- * The Open Inference Protocol, case by case: what is joined and what is not,
- * how, and which answers are cut.
- */
+/* The Open Inference Protocol: which bodies are requests to be joined. */
 
 
-#include "tap.h"
-#include "memory.h"
+#include "parts.h"
 
 
 /* One input without its end; and a whole request around it. */
@@ -28,28 +24,12 @@
           ",\"parameters\":{\"binary_data_size\":" size "}}")
 
 
-static memory_t       pool;
-static mark_memory_t  memory;
-
-
 static mark_request_t
 request(const char *text, const char *tail, size_t len)
 {
-    uint8_t         *p;
-    mark_request_t   r;
+    mark_request_t  r;
 
-    r.body.binary = (tail != NULL);
-    r.body.json_len = strlen(text);
-    r.body.len = strlen(text) + len;
-
-    p = memory_alloc(&pool, r.body.len + 1);
-    memcpy(p, text, strlen(text));
-
-    if (len) {
-        memcpy(p + strlen(text), tail, len);
-    }
-
-    r.body.data = p;
+    r.body = body(text, tail, len);
 
     return r;
 }
@@ -306,6 +286,13 @@ binaries(void)
     binary(MARK_CODEC_INVALID,
            INPUT(X ",\"parameters\":{\"binary_data_size\":"
                  "18446744073709551615}" DATA), "", 0);
+
+    /* sizes that do not fit into 64 bits */
+
+    binary(MARK_CODEC_INVALID, SIZED("FP64", "[1,2305843009213693952]", "0"),
+           "", 0);
+    binary(MARK_CODEC_INVALID, SIZED("FP64", "[2305843009213693952]", "0"),
+           "", 0);
 
     /* an element's length that runs into the next, or beyond the tensor */
 
