@@ -7,6 +7,11 @@
 #include "mark_tensor.h"
 
 
+/* No element is larger than 8 bytes, so sizes do not overflow either. */
+
+#define MARK_TENSOR_MAX  (PTRDIFF_MAX / 8)
+
+
 static mark_codec_status_t mark_tensor_list(mark_tensor_t *tensor,
     size_t level);
 static mark_codec_status_t mark_tensor_scalars(mark_tensor_t *tensor,
@@ -59,7 +64,7 @@ mark_codec_status_t
 mark_shape_parse(mark_json_t *j, mark_shape_t *shape, mark_span_t *rows)
 {
     int       rc, first;
-    size_t    n, total;
+    size_t    n;
     uint64_t  dim;
 
     if (mark_json_enter(j, MARK_JSON_ARRAY) != 0) {
@@ -67,7 +72,6 @@ mark_shape_parse(mark_json_t *j, mark_shape_t *shape, mark_span_t *rows)
     }
 
     n = 0;
-    total = 1;
     first = 1;
     shape->row = 1;
 
@@ -88,21 +92,13 @@ mark_shape_parse(mark_json_t *j, mark_shape_t *shape, mark_span_t *rows)
         if (n == 0) {
             rows->len = j->pos - rows->data;
 
-        } else {
-            if (dim && shape->row > PTRDIFF_MAX / dim) {
-                return MARK_CODEC_INVALID;
-            }
+        } else if (dim && shape->row > MARK_TENSOR_MAX / dim) {
+            return MARK_CODEC_INVALID;
 
+        } else {
             shape->row *= dim;
         }
 
-        /* 8: no element is larger, so sizes in bytes do not overflow either */
-
-        if (dim && total > PTRDIFF_MAX / 8 / dim) {
-            return MARK_CODEC_INVALID;
-        }
-
-        total *= dim;
         shape->dims[n++] = dim;
     }
 
@@ -110,9 +106,17 @@ mark_shape_parse(mark_json_t *j, mark_shape_t *shape, mark_span_t *rows)
         return MARK_CODEC_INVALID;
     }
 
+    if (n == 0) {
+        return MARK_CODEC_UNSUPPORTED;
+    }
+
+    if (shape->dims[0] && shape->row > MARK_TENSOR_MAX / shape->dims[0]) {
+        return MARK_CODEC_INVALID;
+    }
+
     shape->ndims = n;
 
-    return n ? MARK_CODEC_OK : MARK_CODEC_UNSUPPORTED;
+    return MARK_CODEC_OK;
 }
 
 
