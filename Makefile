@@ -83,7 +83,6 @@ $(BUILD)/unit/%: t/unit/%.c $(UNIT_DEPS)
 
 # Fuzz targets are compiled with their pure sources, all instrumented.
 
-$(BUILD)/fuzz/%: t/fuzz/%.c $(wildcard t/unit/*.h) $(PURE_SRCS) $(HEADERS)
 $(BUILD)/fuzz/%: t/fuzz/%.c $(PURE_SRCS) $(HEADERS) $(wildcard t/unit/*.h)
 	@mkdir -p $(@D)
 	clang -std=gnu99 -O1 -g $(INCS) -It/unit \

@@ -179,6 +179,7 @@ typedef struct {
 
     ngx_uint_t                 unsplit;     /* in a row */
     time_t                     paused;      /* until */
+    unsigned                   replaced:1;  /* the location's own body is sent */
 } ngx_http_mark_service_t;
 
 

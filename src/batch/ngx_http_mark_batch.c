@@ -309,6 +309,7 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
 
         if (!batch->conf->body_replaced) {
             batch->conf->body_replaced = 1;
+            ngx_http_mark_service(batch->queue)->replaced = 1;
 
             ngx_log_error(NGX_LOG_WARN, batch->log, 0,
                           "mark: location \"%V\" does not send the request's "

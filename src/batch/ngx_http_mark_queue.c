@@ -72,6 +72,11 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
 
     s = ngx_http_mark_service(q);
 
+    if (s->replaced) {
+        ctx->conf->body_replaced = 1;
+        return NGX_DECLINED;
+    }
+
     if (s->paused) {
         if (ngx_time() < s->paused) {
             return NGX_DECLINED;

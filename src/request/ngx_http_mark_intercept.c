@@ -278,7 +278,8 @@ ngx_http_mark_admit(ngx_http_mark_ctx_t *ctx)
     rc = ngx_http_mark_queue_add(mmcf, ctx);
 
     if (rc == NGX_DECLINED) {
-        return NGX_HTTP_MARK_PASS_UNSPLIT;
+        return ctx->conf->body_replaced ? NGX_HTTP_MARK_PASS_REPLACED
+                                        : NGX_HTTP_MARK_PASS_UNSPLIT;
     }
 
     if (rc == NGX_ERROR) {

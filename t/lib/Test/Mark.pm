@@ -32,7 +32,7 @@ package Test::Mark;
 # requests queued or in flight, or carriers created but not freed.
 #
 # Environment: TEST_NGINX_BINARY, TEST_NGINX_MODULE, TEST_NGINX_LEAVE (keeps
-# the directories), TEST_NGINX_LOG_LEVEL.
+# the directories), TEST_NGINX_LOG_LEVEL, TEST_NGINX_WORKERS (1).
 
 use warnings;
 use strict;
@@ -97,7 +97,7 @@ sub new {
     my ($class, %o) = @_;
 
     my $t = bless {
-        workers => 1, leak_check => 1, module => -e $module ? $module : 0,
+        workers => $ENV{TEST_NGINX_WORKERS} || 1, leak_check => 1, module => -e $module ? $module : 0,
         log_level => $ENV{TEST_NGINX_LOG_LEVEL} || 'debug', %o,
         owner => $$, ports => {}, allowed => [], problems => [],
         backends => [],
