@@ -179,7 +179,7 @@ typedef struct {
 
     ngx_uint_t                 unsplit;     /* in a row */
     time_t                     paused;      /* until */
-    unsigned                   replaced:1;  /* the location's own body is sent */
+    unsigned                   replaced:1;  /* by a body of the location's */
 } ngx_http_mark_service_t;
 
 

@@ -97,7 +97,8 @@ sub new {
     my ($class, %o) = @_;
 
     my $t = bless {
-        workers => $ENV{TEST_NGINX_WORKERS} || 1, leak_check => 1, module => -e $module ? $module : 0,
+        workers => $ENV{TEST_NGINX_WORKERS} || 1, leak_check => 1,
+        module => -e $module ? $module : 0,
         log_level => $ENV{TEST_NGINX_LOG_LEVEL} || 'debug', %o,
         owner => $$, ports => {}, allowed => [], problems => [],
         backends => [],
