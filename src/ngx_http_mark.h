@@ -189,6 +189,7 @@ typedef struct {
     uint64_t                   sent;        /* usec */
     ngx_uint_t                 rows;
     ngx_uint_t                 epoch;       /* of the service, then */
+    ngx_uint_t                 beside;      /* a peer then had so many */
     unsigned                   shared:1;    /* of the shared queue's */
 } ngx_http_mark_flight_t;
 

@@ -5,8 +5,11 @@
 #include "mark_policy.h"
 
 
+static int mark_policy_crowded(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state);
 static int mark_policy_idle(const mark_policy_state_t *state);
-static uint64_t mark_policy_overdue(const mark_policy_state_t *state);
+static uint64_t mark_policy_overdue(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state);
 
 
 mark_policy_reason_t
@@ -21,6 +24,11 @@ mark_policy_decide(const mark_policy_conf_t *conf,
     if (state->blocked) {
         *again = state->now + MARK_POLICY_PATIENCE;
         return MARK_POLICY_WAIT;
+    }
+
+    if (mark_policy_crowded(conf, state)) {
+        *again = mark_policy_overdue(conf, state);
+        return state->now >= *again ? MARK_POLICY_OVERDUE : MARK_POLICY_WAIT;
     }
 
     if (state->rows >= mark_policy_full(conf)) {
@@ -52,7 +60,7 @@ mark_policy_decide(const mark_policy_conf_t *conf,
             return MARK_POLICY_NO_GAIN;
         }
 
-        when = mark_policy_overdue(state);
+        when = mark_policy_overdue(conf, state);
 
         if (state->now >= when) {
             return MARK_POLICY_OVERDUE;
@@ -152,7 +160,10 @@ mark_policy_late(const mark_policy_conf_t *conf,
 
     start = state->now;
 
-    if (state->blocked || state->in_flight >= state->slots) {
+    if (state->blocked
+        || state->in_flight
+           >= state->slots * mark_latency_limit(state->latency))
+    {
         free = state->last_sent
                + mark_latency_mean(state->latency, state->last_rows);
 
@@ -171,38 +182,60 @@ mark_policy_late(const mark_policy_conf_t *conf,
 }
 
 
+/* Tells whether a further batch would have to wait at its peer. */
+
+static int
+mark_policy_crowded(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state)
+{
+    return conf->delay == MARK_POLICY_AUTO
+           && !state->draining
+           && state->in_flight
+              >= state->slots * mark_latency_limit(state->latency);
+}
+
+
 static int
 mark_policy_idle(const mark_policy_state_t *state)
 {
-    unsigned  slots;
+    unsigned  each, limit;
 
-    slots = state->slots;
+    each = 1;
 
     if (mark_latency_known(state->latency)
         && mark_latency_mean(state->latency, state->rows) < MARK_POLICY_QUICK)
     {
-        slots *= MARK_POLICY_PIPELINE;
+        limit = mark_latency_limit(state->latency);
+        each = (limit < MARK_POLICY_PIPELINE) ? limit : MARK_POLICY_PIPELINE;
     }
 
-    return state->in_flight < slots;
+    return state->in_flight < state->slots * each;
 }
 
 
 /*
  * A backend that does not answer must not hold up those behind: after twice
- * the time that hardly any batch takes, the next one is tried beside it.
+ * the time that hardly any batch takes, the next one is tried beside it.  Of
+ * several in flight the latest may be the smallest, and the one to wait for
+ * the largest.
  */
 
 static uint64_t
-mark_policy_overdue(const mark_policy_state_t *state)
+mark_policy_overdue(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state)
 {
+    unsigned  rows;
     uint64_t  expected;
 
     if (!mark_latency_known(state->latency)) {
-        return state->last_sent + MARK_POLICY_PATIENCE;
+        expected = mark_latency_usual(state->latency);
+
+        return state->last_sent + ((2 * expected > MARK_POLICY_PATIENCE)
+                                   ? 2 * expected : MARK_POLICY_PATIENCE);
     }
 
-    expected = mark_latency_bound(state->latency, state->last_rows);
+    rows = (state->in_flight > 1) ? mark_policy_full(conf) : state->last_rows;
+    expected = mark_latency_bound(state->latency, rows);
 
     return state->last_sent + 2 * expected + MARK_POLICY_MARGIN;
 }

@@ -28,8 +28,7 @@
 /*
  * Behind batches that take less than so many microseconds there is nothing
  * to gather but what the kernel's wake-ups cost; so many of them then keep a
- * peer busy.  Where batches queue up at the backend they take longer, which
- * ends it.
+ * peer busy, where it takes as many.
  */
 #define MARK_POLICY_QUICK      1000
 #define MARK_POLICY_PIPELINE   4
@@ -89,7 +88,13 @@ typedef struct {
 
 
 /*
- * Decides for a queue in which something waits.  On MARK_POLICY_WAIT, *again
+ * Decides for a queue in which something waits.  With MARK_POLICY_AUTO no more
+ * leaves than the peers take at one time, as learned (mark_latency_limit),
+ * unless what is in flight is overdue or the process leaves: a batch that only
+ * waits in the backend's queue grows no more and cannot be given up, and in
+ * overload all deadlines would be missed there.
+ *
+ * On MARK_POLICY_WAIT, *again
  * is when to ask next if nothing happens before; it is always set.
  */
 mark_policy_reason_t mark_policy_decide(const mark_policy_conf_t *conf,

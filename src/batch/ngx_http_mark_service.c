@@ -43,11 +43,13 @@ ngx_http_mark_service_leave(ngx_http_mark_queue_t *q,
 
     s = ngx_http_mark_service(q);
 
-    flight->shared = (q->shared != NULL);
-    flight->epoch = s->epoch;
-
     s->in_flight++;
     s->current++;
+
+    flight->shared = (q->shared != NULL);
+    flight->epoch = s->epoch;
+    flight->beside = (s->in_flight + s->slots - 1) / s->slots;
+
     s->last_sent = flight->sent;
     s->last_rows = flight->rows;
 
@@ -126,7 +128,8 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
     }
 
     if (usec) {
-        mark_latency_observe(&s->latency, flight->rows, usec);
+        mark_latency_observe(&s->latency, flight->rows, usec,
+                             flight->beside);
     }
 
     if (peers) {

@@ -7,6 +7,10 @@
 #include "mark_latency.h"
 
 
+static int mark_latency_crowded(mark_latency_t *l, double rows, double usec,
+    unsigned beside);
+static double mark_latency_cap(const mark_latency_t *l, double rows,
+    double usec);
 static void mark_latency_fit(mark_latency_t *l);
 
 
@@ -18,12 +22,29 @@ mark_latency_init(mark_latency_t *l)
 
 
 void
-mark_latency_observe(mark_latency_t *l, unsigned rows, uint64_t usec)
+mark_latency_observe(mark_latency_t *l, unsigned rows, uint64_t usec,
+    unsigned beside)
 {
-    double  x, y, error, step;
+    double  x, y, error, memory, step;
 
     x = rows;
     y = usec;
+
+    if (mark_latency_crowded(l, x, y, beside)) {
+        return;
+    }
+
+    memory = MARK_LATENCY_MEMORY;
+
+    if (mark_latency_known(l)) {
+        y = mark_latency_cap(l, x, y);
+
+        if (y < 0.5 * (l->a + l->b * x)) {
+            memory = MARK_LATENCY_FASTER;
+            l->residual *= memory;
+            l->deviation *= memory;
+        }
+    }
 
     /*
      * The quantile follows by steps in proportion to the usual deviation: up
@@ -50,17 +71,83 @@ mark_latency_observe(mark_latency_t *l, unsigned rows, uint64_t usec)
         }
     }
 
-    l->w = l->w * MARK_LATENCY_MEMORY + 1;
-    l->x = l->x * MARK_LATENCY_MEMORY + x;
-    l->y = l->y * MARK_LATENCY_MEMORY + y;
-    l->xx = l->xx * MARK_LATENCY_MEMORY + x * x;
-    l->xy = l->xy * MARK_LATENCY_MEMORY + x * y;
+    l->w = l->w * memory + 1;
+    l->x = l->x * memory + x;
+    l->y = l->y * memory + y;
+    l->xx = l->xx * memory + x * x;
+    l->xy = l->xy * memory + x * y;
 
     if (l->observed < MARK_LATENCY_WARM) {
         l->observed++;
     }
 
     mark_latency_fit(l);
+}
+
+
+/*
+ * Learns how many batches the peer takes at one time, as TCP learns a window:
+ * up while those that were sent beside others came back no later for it, at
+ * first quickly, and down when one had to wait.  Tells whether the time of
+ * this one says nothing of a batch that has the peer for itself: taken for
+ * that, the wait in an overloaded backend's own queue would never be over.
+ */
+
+static int
+mark_latency_crowded(mark_latency_t *l, double rows, double usec,
+    unsigned beside)
+{
+    double  expected, spread;
+
+    if (l->limit < 1) {
+        l->limit = 1;
+        l->growth = 0.25;
+    }
+
+    if (!mark_latency_known(l)) {
+        return 0;
+    }
+
+    expected = l->a + l->b * rows;
+    spread = (l->residual < expected) ? l->residual : expected;
+
+    if (beside > 1 && usec > 1.3 * expected + spread + MARK_LATENCY_WAIT) {
+        l->growth = 0.02;
+        l->limit -= 0.5;
+
+        if (l->limit < 1) {
+            l->limit = 1;
+        }
+
+    } else if (beside + 1 > l->limit && l->limit < MARK_LATENCY_LIMIT) {
+        l->limit += l->growth;
+    }
+
+    if (beside <= 1) {
+        l->crowded = 0;
+        return 0;
+    }
+
+    l->crowded++;
+
+    return 1;
+}
+
+
+/*
+ * One batch that hangs for a while must not make all deadlines seem lost, so
+ * each counts as twice what hardly any takes, at most; a backend that became
+ * slower for good is followed all the same, by its next batches.
+ */
+
+static double
+mark_latency_cap(const mark_latency_t *l, double rows, double usec)
+{
+    double  most;
+
+    most = 2 * (l->a + l->b * rows + l->residual) + MARK_LATENCY_WAIT;
+
+    return usec < most ? usec : most;
 }
 
 
@@ -103,6 +190,13 @@ mark_latency_known(const mark_latency_t *l)
 
 
 uint64_t
+mark_latency_usual(const mark_latency_t *l)
+{
+    return l->w > 0 ? (uint64_t) (l->y / l->w) : 0;
+}
+
+
+uint64_t
 mark_latency_mean(const mark_latency_t *l, unsigned rows)
 {
     return mark_latency_known(l) ? (uint64_t) (l->a + l->b * rows) : 0;
@@ -138,6 +232,19 @@ mark_latency_rows(const mark_latency_t *l, uint64_t usec)
     rows = left / l->b;
 
     return rows < UINT32_MAX ? (unsigned) rows : UINT32_MAX;
+}
+
+
+unsigned
+mark_latency_limit(const mark_latency_t *l)
+{
+    /* long only beside others: what one takes alone must be looked at again */
+
+    if (l->limit < 1 || l->crowded > 32 * l->limit) {
+        return 1;
+    }
+
+    return (unsigned) l->limit;
 }
 
 

@@ -27,7 +27,8 @@ learn(mark_latency_t *l, double a, double b, double spread, int rows, int n)
 
     for (i = 0; i < n; i++) {
         k = rows ? rows : 1 + i % 32;
-        mark_latency_observe(l, k, (uint64_t) (a + b * k + spread * noise()));
+        mark_latency_observe(l, k, (uint64_t) (a + b * k + spread * noise()),
+                             1);
     }
 }
 
@@ -36,6 +37,132 @@ static int
 near(double got, double want, double share)
 {
     return fabs(got - want) <= want * share;
+}
+
+
+/* The most rows whose bound is within a time. */
+
+static void
+rows(void)
+{
+    mark_latency_t  l;
+
+    mark_latency_init(&l);
+    is_int(mark_latency_rows(&l, 1000000), 0, "rows: not known");
+
+    learn(&l, 10000, 500, 0, 0, 100);
+    l.a = 10000;
+    l.b = 500;
+    l.residual = 0;
+
+    is_int(mark_latency_rows(&l, 26000), 32, "rows: exactly");
+    is_int(mark_latency_rows(&l, 25999), 31, "rows: just not");
+    is_int(mark_latency_rows(&l, 10500), 1, "rows: one, exactly");
+    is_int(mark_latency_rows(&l, 10499), 0, "rows: not even one");
+    is_int(mark_latency_rows(&l, 0), 0, "rows: in no time");
+
+    l.residual = 1000;
+    is_int(mark_latency_rows(&l, 26000), 30, "rows: with the residual");
+
+    l.b = 0;
+    ok(mark_latency_rows(&l, 11000) == UINT32_MAX, "rows: any number");
+    is_int(mark_latency_rows(&l, 10999), 0, "rows: none");
+
+    l.b = 1e-9;
+    ok(mark_latency_rows(&l, UINT64_MAX) == UINT32_MAX, "rows: very many");
+}
+
+
+/* Batches that a peer takes at one time. */
+
+static void
+limit(void)
+{
+    int             i;
+    mark_latency_t  l;
+
+    mark_latency_init(&l);
+    is_int(mark_latency_limit(&l), 1, "limit: one at first");
+    is_int(mark_latency_usual(&l), 0, "usual: nothing was seen");
+
+    mark_latency_observe(&l, 4, 5000, 1);
+    mark_latency_observe(&l, 8, 5000, 1);
+    is_int(mark_latency_usual(&l), 5000, "usual: before the line is known");
+
+    mark_latency_init(&l);
+    learn(&l, 10000, 500, 0, 0, 20);
+    ok(mark_latency_limit(&l) >= 2, "limit: another one is tried");
+
+    /* a peer that takes eight: with nine one of them waits */
+
+    for (i = 0; i < 300; i++) {
+        unsigned  k = mark_latency_limit(&l);
+
+        mark_latency_observe(&l, 16, k > 8 ? 36000 : 18000, k);
+    }
+
+    ok(mark_latency_limit(&l) >= 7 && mark_latency_limit(&l) <= 9,
+       "limit: %u of eight", mark_latency_limit(&l));
+
+    /* which then takes only one */
+
+    for (i = 0; i < 30; i++) {
+        unsigned  k = mark_latency_limit(&l);
+
+        mark_latency_observe(&l, 16, 18000 * k, k);
+    }
+
+    ok(mark_latency_limit(&l) <= 2, "limit: %u of one", mark_latency_limit(&l));
+    ok(near(mark_latency_mean(&l, 16), 18000, 0.05),
+       "limit: a wait at the backend is no part of T(n)");
+
+    /* what was never alone for long must be */
+
+    l.limit = 2.5;
+
+    for (i = 0; i < 81; i++) {
+        mark_latency_observe(&l, 16, 18000, 2);
+        l.limit = 2.5;
+    }
+
+    is_int(mark_latency_limit(&l), 1, "limit: time to look again");
+    mark_latency_observe(&l, 16, 18000, 1);
+    is_int(mark_latency_limit(&l), 2, "limit: which was done");
+
+    for (i = 0; i < 100000; i++) {
+        mark_latency_observe(&l, 16, 18000, 2 * MARK_LATENCY_LIMIT);
+        mark_latency_observe(&l, 16, 18000, 1);
+    }
+
+    ok(mark_latency_limit(&l) <= MARK_LATENCY_LIMIT, "limit: has one");
+}
+
+
+static void
+outliers(void)
+{
+    int             i;
+    mark_latency_t  l;
+
+    mark_latency_init(&l);
+    learn(&l, 10000, 500, 100, 0, 200);
+
+    mark_latency_observe(&l, 16, 10000000, 1);
+    ok(mark_latency_mean(&l, 16) < 21000, "one that hung is one of many");
+
+    /* slower for good */
+
+    learn(&l, 40000, 2000, 0, 0, 150);
+    ok(near(mark_latency_mean(&l, 16), 72000, 0.1), "four times slower");
+
+    /* and faster: a few, one a second, must do */
+
+    for (i = 0; i < 3; i++) {
+        mark_latency_observe(&l, 1, 10500, 1);
+    }
+
+    ok(mark_latency_mean(&l, 1) < 20000, "fast again: %lu us",
+       (unsigned long) mark_latency_mean(&l, 1));
 }
 
 
@@ -69,7 +196,7 @@ main(void)
         double  t = 10000 + 500 * 16 + 2000 * noise();
 
         over += t > mark_latency_bound(&l, 16);
-        mark_latency_observe(&l, 16, (uint64_t) t);
+        mark_latency_observe(&l, 16, (uint64_t) t, 1);
     }
 
     ok(over > 10 && over < 150, "about 1 of 20 is over the bound: %d of 1000",
@@ -93,6 +220,10 @@ main(void)
     mark_latency_init(&l);
     learn(&l, 50000, -1000, 0, 0, 100);
     ok(l.b >= 0 && mark_latency_mean(&l, 32) > 0, "no negative slope");
+
+    rows();
+    limit();
+    outliers();
 
     return done_testing();
 }
