@@ -60,7 +60,7 @@
 #define NGX_HTTP_MARK_SECOND    3000
 #define NGX_HTTP_MARK_GUARD     1000000
 
-/* Members of failed batches that one queue tries alone at one time. */
+/* Parts of failed batches that one queue has in flight at one time. */
 #define NGX_HTTP_MARK_RETRIES   4
 
 /* Answers in a row that could not be split, until the queue stops trying. */
@@ -80,6 +80,7 @@ typedef struct ngx_http_mark_ctx_s    ngx_http_mark_ctx_t;
 typedef struct ngx_http_mark_item_s   ngx_http_mark_item_t;
 typedef struct ngx_http_mark_queue_s  ngx_http_mark_queue_t;
 typedef struct ngx_http_mark_batch_s  ngx_http_mark_batch_t;
+typedef struct ngx_http_mark_trial_s  ngx_http_mark_trial_t;
 typedef struct ngx_http_mark_cell_s   ngx_http_mark_cell_t;
 typedef struct ngx_http_mark_shared_s ngx_http_mark_shared_t;
 
@@ -233,6 +234,9 @@ struct ngx_http_mark_ctx_s {
     ngx_http_mark_batch_t     *batch;       /* RIDING */
     ngx_uint_t                 slot;
 
+    ngx_http_mark_trial_t     *trial;       /* of its failed batch, or NULL */
+    ngx_uint_t                 unit;        /* in it; 0: to be tried alone */
+
     mark_request_t             req;
 
     uint64_t                   arrived;     /* usec, whole body read */
@@ -246,6 +250,7 @@ struct ngx_http_mark_ctx_s {
     const char                *reason;
     ngx_uint_t                 retry_after; /* seconds */
     unsigned                   retry:1;     /* alone after its batch failed */
+    unsigned                   retried:1;   /* counted as such */
     unsigned                   late:1;      /* SHED because it was too late */
     unsigned                   private:1;   /* there was no room to share it */
     unsigned                   judged:1;    /* against its deadline */
@@ -285,7 +290,7 @@ struct ngx_http_mark_queue_s {
 
     ngx_queue_t                retries;
     ngx_uint_t                 nretries;    /* waiting */
-    ngx_uint_t                 retrying;    /* alone now */
+    ngx_uint_t                 retrying;    /* units in flight */
 };
 
 
@@ -310,6 +315,7 @@ typedef enum {
     NGX_HTTP_MARK_SPLIT = 0,     /* each member has its slice */
     NGX_HTTP_MARK_SAME,          /* the whole reply is everybody's */
     NGX_HTTP_MARK_ERROR,         /* nginx's own answer is everybody's */
+    NGX_HTTP_MARK_HALVES,        /* members are to be tried by halves */
     NGX_HTTP_MARK_APART          /* each member is to be tried alone */
 } ngx_http_mark_fate_e;
 
@@ -348,6 +354,8 @@ struct ngx_http_mark_batch_s {
     size_t                     reply_size;
     size_t                     reply_json_len;
 
+    unsigned                   retry:1;     /* a part of a failed batch */
+    unsigned                   left:1;      /* a client has */
     unsigned                   binary:1;    /* tensors behind JSON */
     unsigned                   reply_binary:1;
     unsigned                   complete:1;  /* the last byte came */
@@ -422,8 +430,12 @@ void ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
     ngx_http_mark_load_t *load, mark_policy_reason_t reason);
 void ngx_http_mark_queue_shed(ngx_http_mark_queue_t *q,
     ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q,
-    ngx_http_mark_ctx_t *ctx);
+
+void ngx_http_mark_retry_batch(ngx_http_mark_batch_t *batch, ngx_uint_t halve);
+void ngx_http_mark_retry(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_retry_run(ngx_http_mark_queue_t *q, uint64_t now);
+void ngx_http_mark_retry_back(ngx_http_mark_queue_t *q);
+void ngx_http_mark_retry_end(ngx_http_mark_ctx_t *ctx, ngx_uint_t well);
 
 void ngx_http_mark_line_init(ngx_http_mark_line_t *line);
 void ngx_http_mark_line_add(ngx_http_mark_line_t *line,
@@ -451,6 +463,8 @@ void ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
 void ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
     ngx_http_mark_flight_t *flight, uint64_t usec, ngx_uint_t peers);
 void ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
+void ngx_http_mark_service_unsplit(ngx_http_mark_queue_t *q, ngx_uint_t n,
+    const char *why);
 
 ngx_http_mark_batch_t *ngx_http_mark_batch_create(ngx_http_mark_queue_t *q,
     ngx_uint_t n, const char *reason, ngx_http_mark_flight_t *flight);

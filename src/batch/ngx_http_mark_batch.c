@@ -24,7 +24,6 @@ static void ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch,
     const char *why);
 static void ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
     ngx_http_mark_fate_e fate);
-static void ngx_http_mark_batch_apart(ngx_http_mark_batch_t *batch);
 
 
 /*
@@ -158,7 +157,11 @@ ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch)
 
     ngx_http_mark_service_answered(batch->queue, &batch->flight, 0, 0);
 
-    ngx_http_mark_batch_apart(batch);
+    if (batch->retry) {
+        ngx_http_mark_retry_back(batch->queue);
+    }
+
+    ngx_http_mark_retry_batch(batch, 0);
     ngx_destroy_pool(batch->pool);
 }
 
@@ -234,6 +237,7 @@ void
 ngx_http_mark_batch_left(ngx_http_mark_batch_t *batch)
 {
     batch->members--;
+    batch->left = 1;
 
     if (batch->members == 0) {
         ngx_http_mark_carrier_cancel(batch);
@@ -259,6 +263,10 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
         }
     }
 
+    if (batch->retry) {
+        ngx_http_mark_retry_back(batch->queue);
+    }
+
     usec = (batch->answer.status == NGX_HTTP_OK && batch->complete)
            ? ngx_max(now - batch->sent, 1) : 0;
 
@@ -279,7 +287,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
 
     fate = ngx_http_mark_batch_fate(batch);
 
-    if (fate != NGX_HTTP_MARK_SPLIT) {
+    if (fate != NGX_HTTP_MARK_SPLIT && !batch->retry) {
         ngx_http_mark_count(batch->conf, failed);
     }
 
@@ -289,8 +297,8 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
                    batch->nslots, batch->answer.status,
                    batch->answer.err_status, batch->reply_len, fate);
 
-    if (fate == NGX_HTTP_MARK_APART) {
-        ngx_http_mark_batch_apart(batch);
+    if (fate == NGX_HTTP_MARK_HALVES || fate == NGX_HTTP_MARK_APART) {
+        ngx_http_mark_retry_batch(batch, fate == NGX_HTTP_MARK_HALVES);
 
     } else {
         ngx_http_mark_batch_deliver(batch, fate);
@@ -339,7 +347,7 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
     if (batch->answer.err_status) {
         return (batch->answer.err_status == batch->answer.upstream_status
                 && mark_policy_blames_member(batch->answer.err_status))
-               ? NGX_HTTP_MARK_APART : NGX_HTTP_MARK_ERROR;
+               ? NGX_HTTP_MARK_HALVES : NGX_HTTP_MARK_ERROR;
     }
 
     if (batch->answer.status < NGX_HTTP_OK
@@ -378,8 +386,8 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
         return NGX_HTTP_MARK_APART;
     }
 
-    return mark_policy_blames_member(batch->answer.status) ? NGX_HTTP_MARK_APART
-                                                    : NGX_HTTP_MARK_SAME;
+    return mark_policy_blames_member(batch->answer.status)
+           ? NGX_HTTP_MARK_HALVES : NGX_HTTP_MARK_SAME;
 }
 
 
@@ -410,58 +418,46 @@ ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
     switch (status) {
 
     case MARK_CODEC_OK:
-        ngx_http_mark_service(batch->queue)->unsplit = 0;
+        if (!batch->retry) {
+            ngx_http_mark_service(batch->queue)->unsplit = 0;
+        }
+
         return NGX_HTTP_MARK_SPLIT;
 
     case MARK_CODEC_MEMORY:
-        break;
-
-    case MARK_CODEC_MISMATCH:
-        ngx_http_mark_batch_unsplit(batch, "has not the rows that were sent");
-        break;
+        return NGX_HTTP_MARK_APART;
 
     case MARK_CODEC_UNSUPPORTED:
         ngx_http_mark_batch_unsplit(batch, "has members that cannot be told "
                                            "apart by row");
+        return NGX_HTTP_MARK_APART;
+
+    case MARK_CODEC_MISMATCH:
+        ngx_http_mark_batch_unsplit(batch, "has not the rows that were sent");
         break;
 
     default:
         ngx_http_mark_batch_unsplit(batch, "is malformed");
     }
 
-    return NGX_HTTP_MARK_APART;
+    /*
+     * One member can be enough for these two, with a row that is skipped or a
+     * text that is not escaped.  If it is all of them, the halves are but two
+     * requests more.
+     */
+
+    return NGX_HTTP_MARK_HALVES;
 }
 
 
-/*
- * A reply that cannot be split costs each member a second try.  Once may be a
- * member's fault; a backend that always answers so is not asked in batches
- * for a while.
- */
+/* Of the parts of a failed batch nothing more is to be learned. */
 
 static void
 ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch, const char *why)
 {
-    ngx_http_mark_service_t  *s;
-
-    s = ngx_http_mark_service(batch->queue);
-
-    if (++s->unsplit < NGX_HTTP_MARK_UNSPLIT) {
-        ngx_log_error(NGX_LOG_INFO, batch->log, 0,
-                      "mark: the reply to a batch of %ui %s, its members are "
-                      "tried alone", batch->nslots, why);
-        return;
+    if (!batch->retry) {
+        ngx_http_mark_service_unsplit(batch->queue, batch->nslots, why);
     }
-
-    s->unsplit = 0;
-    s->paused = ngx_time() + NGX_HTTP_MARK_PAUSE;
-
-    ngx_log_error(NGX_LOG_WARN, batch->log, 0,
-                  "mark: the reply to a batch of %ui %s, as those before: "
-                  "such requests to location \"%V\" are not batched for %d "
-                  "seconds",
-                  batch->nslots, why, &batch->conf->location,
-                  NGX_HTTP_MARK_PAUSE);
 }
 
 
@@ -505,6 +501,8 @@ ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
         ctx->state = NGX_HTTP_MARK_DONE;
         ctx->batch = NULL;
 
+        ngx_http_mark_retry_end(ctx, fate == NGX_HTTP_MARK_SPLIT);
+
         c = ctx->request->connection;
 
         switch (fate) {
@@ -523,25 +521,5 @@ ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
         }
 
         ngx_http_run_posted_requests(c);
-    }
-}
-
-
-static void
-ngx_http_mark_batch_apart(ngx_http_mark_batch_t *batch)
-{
-    ngx_uint_t            i;
-    ngx_http_mark_ctx_t  *ctx;
-
-    ngx_http_mark_answer_members(batch, NGX_HTTP_MARK_APART, NULL);
-
-    for (i = 0; i < batch->nslots; i++) {
-        ctx = batch->slots[i];
-
-        if (ctx) {
-            ctx->batch = NULL;
-            ngx_http_mark_reply_states(ctx, &batch->answer);
-            ngx_http_mark_queue_retry(batch->queue, ctx);
-        }
     }
 }

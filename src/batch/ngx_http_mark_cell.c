@@ -396,6 +396,7 @@ ngx_http_mark_cell_left(ngx_http_mark_cell_t *cell)
 
     batch = cell->batch;
     batch->cells[cell->slot] = NULL;
+    batch->ncells--;
 
     ngx_http_mark_cell_free(cell);
     ngx_http_mark_share_unlock();
@@ -435,7 +436,7 @@ ngx_http_mark_cell_arrived(ngx_http_mark_cell_t *cell)
         ngx_http_mark_share_unlock();
 
         if (state == NGX_HTTP_MARK_CELL_RETURNED) {
-            ngx_http_mark_queue_retry(q, ctx);
+            ngx_http_mark_retry(q, ctx);
             return;
         }
 
@@ -500,7 +501,7 @@ ngx_http_mark_cell_check(ngx_http_mark_queue_t *q, uint64_t now)
         {
             ngx_http_mark_cell_detach(ctx);
             ngx_http_mark_cell_free(cell);
-            ngx_http_mark_queue_retry(q, ctx);
+            ngx_http_mark_retry(q, ctx);
         }
     }
 

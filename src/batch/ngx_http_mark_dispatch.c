@@ -379,7 +379,7 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
 
         } else {
             /* no memory for a batch: each by itself, a few at a time */
-            ngx_http_mark_queue_retry(q, ctx);
+            ngx_http_mark_retry(q, ctx);
         }
     }
 

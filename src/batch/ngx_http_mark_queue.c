@@ -13,7 +13,8 @@
  * cancelable, is set: a worker that is shutting down stays for it.
  *
  * Which queues there are is ngx_http_mark_queues.c's business, in which order
- * requests wait that of ngx_http_mark_line.c.
+ * requests wait that of ngx_http_mark_line.c, and what becomes of those whose
+ * batch has failed that of ngx_http_mark_retry.c.
  */
 
 
@@ -26,8 +27,6 @@ static void ngx_http_mark_queue_arm(ngx_http_mark_queue_t *q, uint64_t now,
 static void ngx_http_mark_queue_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_http_mark_queue_backlog(ngx_http_mark_queue_t *q);
 static void ngx_http_mark_queue_run_shed(ngx_http_mark_queue_t *q);
-static void ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q,
-    uint64_t now);
 
 
 void
@@ -171,24 +170,6 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
 }
 
 
-/* A member of a failed batch is to be tried alone, when its turn comes. */
-
-void
-ngx_http_mark_queue_retry(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
-{
-    ctx->state = NGX_HTTP_MARK_RETRYING;
-    ctx->queue = q;
-    ctx->batch = NULL;
-
-    ngx_queue_insert_tail(&q->retries, &ctx->item.link);
-    q->nretries++;
-
-    ngx_http_mark_count(q->conf, queued);
-
-    ngx_post_event(&q->event, &ngx_posted_events);
-}
-
-
 static void
 ngx_http_mark_queue_arm(ngx_http_mark_queue_t *q, uint64_t now, uint64_t when)
 {
@@ -244,7 +225,7 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
         ngx_http_mark_cell_check(q, now);
     }
 
-    ngx_http_mark_queue_run_retries(q, now);
+    ngx_http_mark_retry_run(q, now);
 
     for ( ;; ) {
         reason = ngx_http_mark_queue_next(q, &state, &again, &load);
@@ -315,52 +296,5 @@ ngx_http_mark_queue_run_shed(ngx_http_mark_queue_t *q)
         }
 
         ngx_http_run_posted_requests(c);
-    }
-}
-
-
-/*
- * Members of failed batches go alone, a few at a time, so that a failure does
- * not become a burst.  One whose deadline is over is told so: the batch's
- * answer was not its own.
- */
-
-static void
-ngx_http_mark_queue_run_retries(ngx_http_mark_queue_t *q, uint64_t now)
-{
-    ngx_connection_t     *c;
-    ngx_http_mark_ctx_t  *ctx;
-
-    while (q->nretries && q->retrying < NGX_HTTP_MARK_RETRIES) {
-
-        ctx = ngx_queue_data(ngx_queue_head(&q->retries), ngx_http_mark_ctx_t,
-                             item.link);
-
-        ngx_http_mark_queue_remove(ctx);
-
-        if (ctx->deadline && now > ctx->deadline) {
-            ngx_http_mark_count(q->conf, expired);
-
-            c = ctx->request->connection;
-            ctx->reason = "expired";
-
-            ngx_http_mark_reply_error(ctx, NGX_HTTP_GATEWAY_TIME_OUT,
-                                      "the batch of this request failed and "
-                                      "its deadline has passed");
-            ngx_http_run_posted_requests(c);
-            continue;
-        }
-
-        ngx_http_mark_count(q->conf, retries);
-
-        q->retrying++;
-
-        ctx->retry = 1;
-        ctx->sent = now;
-        ctx->answered = 0;
-        ctx->queue = q;
-
-        ngx_http_mark_service_sent(q, now, ctx->req.nrows, &ctx->flight);
-        ngx_http_mark_alone(ctx, "retry");
     }
 }

@@ -146,12 +146,46 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
 }
 
 
+/*
+ * A batch whose reply cannot be split costs each member another try.  Once may
+ * be a member's fault; a backend that always answers so is not asked in
+ * batches for a while.
+ */
+
+void
+ngx_http_mark_service_unsplit(ngx_http_mark_queue_t *q, ngx_uint_t n,
+    const char *why)
+{
+    ngx_http_mark_service_t  *s;
+
+    s = ngx_http_mark_service(q);
+
+    if (++s->unsplit < NGX_HTTP_MARK_UNSPLIT) {
+        ngx_log_error(NGX_LOG_INFO, &q->log, 0,
+                      "mark: the reply to a batch of %ui %s, its members are "
+                      "answered by other tries", n, why);
+        return;
+    }
+
+    s->unsplit = 0;
+    s->paused = ngx_time() + NGX_HTTP_MARK_PAUSE;
+
+    ngx_log_error(NGX_LOG_WARN, &q->log, 0,
+                  "mark: the reply to a batch of %ui %s, as those before: "
+                  "such requests to location \"%V\" are not batched for %d "
+                  "seconds",
+                  n, why, &q->conf->location, NGX_HTTP_MARK_PAUSE);
+}
+
+
 /* A request that was run alone is over; ok if it was answered with 200. */
 
 void
 ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok)
 {
     uint64_t                usec;
+    ngx_uint_t              well;
+    ngx_http_request_t     *r;
     ngx_http_mark_queue_t  *q;
 
     /* the end of a request comes after its answer, once the client has it */
@@ -168,12 +202,22 @@ ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok)
 
     ctx->queue = NULL;
 
+    r = ctx->request;
+
     if (ctx->retry) {
-        q->retrying--;
+        ngx_http_mark_retry_back(q);
+
+        /* what an error_page says of it is no answer of the backend */
+
+        well = ngx_http_get_module_ctx(r, ngx_http_mark_module) == ctx
+               && r->headers_out.status >= NGX_HTTP_OK
+               && r->headers_out.status < NGX_HTTP_BAD_REQUEST;
+
+        ngx_http_mark_retry_end(ctx, well);
     }
 
     usec = ok ? ngx_max(ctx->answered - ctx->sent, 1) : 0;
 
     ngx_http_mark_service_answered(q, &ctx->flight, usec,
-                                   ngx_http_mark_carrier_peers(ctx->request));
+                                   ngx_http_mark_carrier_peers(r));
 }

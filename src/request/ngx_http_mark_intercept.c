@@ -493,5 +493,7 @@ ngx_http_mark_cleanup(void *data)
         break;
     }
 
+    ngx_http_mark_retry_end(ctx, 0);
+
     ctx->state = NGX_HTTP_MARK_DONE;
 }

@@ -355,7 +355,8 @@ ngx_http_mark_reply_json_len(ngx_http_request_t *r, ngx_table_elt_t *h,
 
 /*
  * What the batch's upstream did becomes the client's, so that $upstream_addr
- * and its kin are in the client's log line; retries will add theirs.
+ * and its kin are in the client's log line; retries add theirs, behind an
+ * empty state, as ngx_http_upstream has it.
  */
 
 void
@@ -369,14 +370,24 @@ ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
 
     r = ctx->request;
 
-    if (answer->states.nelts == 0 || r->upstream_states) {
+    if (answer->states.nelts == 0) {
         return;
     }
 
-    r->upstream_states = ngx_array_create(r->pool, answer->states.nelts,
-                                          sizeof(ngx_http_upstream_state_t));
     if (r->upstream_states == NULL) {
-        return;
+        r->upstream_states = ngx_array_create(r->pool, answer->states.nelts,
+                                           sizeof(ngx_http_upstream_state_t));
+        if (r->upstream_states == NULL) {
+            return;
+        }
+
+    } else {
+        state = ngx_array_push(r->upstream_states);
+        if (state == NULL) {
+            return;
+        }
+
+        ngx_memzero(state, sizeof(ngx_http_upstream_state_t));
     }
 
     from = answer->states.elts;
@@ -384,6 +395,10 @@ ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
     for (i = 0; i < answer->states.nelts; i++) {
 
         state = ngx_array_push(r->upstream_states);
+        if (state == NULL) {
+            return;
+        }
+
         *state = from[i];
 
         if (from[i].peer == NULL) {
