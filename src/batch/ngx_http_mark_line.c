@@ -17,6 +17,7 @@ static ngx_http_mark_item_t *ngx_http_mark_line_first(
     ngx_http_mark_line_t *line);
 static ngx_http_mark_item_t *ngx_http_mark_line_oldest(
     ngx_http_mark_line_t *line);
+static uint64_t ngx_http_mark_line_deadline(ngx_http_mark_line_t *line);
 static void ngx_http_mark_line_demote(ngx_http_mark_line_t *line,
     ngx_http_mark_item_t *item);
 
@@ -131,9 +132,6 @@ void
 ngx_http_mark_line_state(ngx_http_mark_line_t *line,
     ngx_http_mark_service_t *service, uint64_t now, mark_policy_state_t *state)
 {
-    ngx_queue_t           *link;
-    ngx_http_mark_item_t  *item;
-
     ngx_memzero(state, sizeof(mark_policy_state_t));
 
     state->now = now;
@@ -147,7 +145,17 @@ ngx_http_mark_line_state(ngx_http_mark_line_t *line,
     state->draining = ngx_exiting || ngx_terminate;
     state->latency = &service->latency;
 
-    /* the most urgent deadline, of those which can be met */
+    state->deadline = ngx_http_mark_line_deadline(line);
+}
+
+
+/* The most urgent deadline, of those that can be met; 0: there is none. */
+
+static uint64_t
+ngx_http_mark_line_deadline(ngx_http_mark_line_t *line)
+{
+    ngx_queue_t           *link;
+    ngx_http_mark_item_t  *item;
 
     for (link = ngx_queue_head(&line->items);
          link != ngx_queue_sentinel(&line->items);
@@ -159,13 +167,12 @@ ngx_http_mark_line_state(ngx_http_mark_line_t *line,
             break;
         }
 
-        if (item->deadline == 0) {
-            continue;
+        if (item->deadline) {
+            return item->deadline;
         }
-
-        state->deadline = item->deadline;
-        break;
     }
+
+    return 0;
 }
 
 
@@ -204,6 +211,10 @@ ngx_http_mark_line_late(ngx_http_mark_line_t *line,
         }
 
         ngx_http_mark_line_demote(line, item);
+
+        /* the rest need not hurry for its sake */
+
+        state->deadline = ngx_http_mark_line_deadline(line);
     }
 
     return NULL;
