@@ -63,9 +63,9 @@ typedef struct {
     ngx_atomic_t  rows;
     ngx_atomic_t  batches[MARK_POLICY_NREASONS];
     ngx_atomic_t  passed[NGX_HTTP_MARK_PASS_NREASONS];
-    ngx_atomic_t  retries;             /* members tried alone */
     ngx_atomic_t  failed;              /* batches that did not answer all */
-    ngx_atomic_t  expired;             /* too late to be tried alone */
+    ngx_atomic_t  retries;             /* members of those, tried again */
+    ngx_atomic_t  expired;             /* too late to be tried again */
     ngx_atomic_t  rejected;            /* over mark_max_queue_size */
     ngx_atomic_t  timeouts;            /* too late for mark_timeout_action */
     ngx_atomic_t  aborted;             /* clients gone before their answer */

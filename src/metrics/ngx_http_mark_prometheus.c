@@ -40,7 +40,7 @@ static ngx_http_mark_metric_t  ngx_http_mark_metrics[] = {
       offsetof(ngx_http_mark_counters_t, failed) },
 
     { "nginx_mark_retries_total", "counter",
-      "Members of failed batches that were tried alone.",
+      "Members of failed batches that were tried again.",
       offsetof(ngx_http_mark_counters_t, retries) },
 
     { "nginx_mark_expired_total", "counter",
