@@ -228,7 +228,7 @@ sub all_of {
     is(join("\n", said(@r)), join("\n", '200 {"predictions": [1]}',
         '400 {"error": "poison"}', '200 {"predictions": [3]}'),
         "$name: one is poisoned");
-    is(scalar(() = $b->requests), 4, "$name: the batch, then each alone");
+    is(scalar(() = $b->requests), 5, "$name: the batch, then by halves");
 
     is(join(' ', said(many("/$name/busy", 1 .. 3))),
         join(' ', ('503 {"e": 503}') x 3), "$name: busy");

@@ -50,6 +50,12 @@ mark_policy_decide(const mark_policy_conf_t *conf,
             return MARK_POLICY_DELAY;
         }
 
+        /* what is late as it is must not be later still */
+
+        if (state->late && state->in_flight < state->slots) {
+            return MARK_POLICY_DEADLINE;
+        }
+
     } else {
 
         if (mark_policy_idle(state)) {

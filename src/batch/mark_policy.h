@@ -82,6 +82,7 @@ typedef struct {
 
     unsigned               draining:1;
     unsigned               blocked:1;    /* no peer may take another batch */
+    unsigned               late:1;       /* all that wait will be */
 
     const mark_latency_t  *latency;
 } mark_policy_state_t;

@@ -217,6 +217,10 @@ ngx_http_mark_line_late(ngx_http_mark_line_t *line,
         state->deadline = ngx_http_mark_line_deadline(line);
     }
 
+    state->late = (line->nitems
+                   && ngx_http_mark_line_first(line)->priority
+                      == NGX_HTTP_MARK_LATE);
+
     return NULL;
 }
 
