@@ -19,13 +19,12 @@ static char *ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
 static char *ngx_http_mark_add_location(ngx_conf_t *cf,
     ngx_http_mark_loc_conf_t *conf);
-static ngx_int_t ngx_http_mark_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mark_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mark_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_mark_init_process(ngx_cycle_t *cycle);
 
 
-static ngx_conf_num_bounds_t  ngx_http_mark_rows_bounds = {
+static ngx_conf_num_bounds_t  ngx_http_mark_bounds = {
     ngx_conf_check_num_bounds, 1, 65536
 };
 
@@ -58,7 +57,7 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       ngx_conf_set_num_slot,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_mark_loc_conf_t, max_rows),
-      &ngx_http_mark_rows_bounds },
+      &ngx_http_mark_bounds },
 
     { ngx_string("mark_max_batch_bytes"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -109,6 +108,13 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       0,
       NULL },
 
+    { ngx_string("mark_max_concurrent_batches"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_mark_max_concurrent,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      &ngx_http_mark_bounds },
+
     { ngx_string("mark_share"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
       ngx_http_mark_share_directive,
@@ -134,7 +140,7 @@ static ngx_http_module_t  ngx_http_mark_module_ctx = {
     ngx_http_mark_create_main_conf,       /* create main configuration */
     NULL,                                 /* init main configuration */
 
-    NULL,                                 /* create server configuration */
+    ngx_http_mark_gate_create,            /* create server configuration */
     NULL,                                 /* merge server configuration */
 
     ngx_http_mark_create_loc_conf,        /* create location configuration */
@@ -254,6 +260,9 @@ ngx_http_mark_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&mmcf->locations, cf->pool, 4,
                           sizeof(ngx_http_mark_loc_conf_t *))
+           != NGX_OK
+        || ngx_array_init(&mmcf->gates, cf->pool, 4,
+                          sizeof(ngx_http_mark_gate_t *))
            != NGX_OK)
     {
         return NULL;
@@ -422,21 +431,6 @@ ngx_http_mark_add_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *conf)
 
 
 static ngx_int_t
-ngx_http_mark_log_handler(ngx_http_request_t *r)
-{
-    ngx_http_mark_ctx_t  *ctx;
-
-    ctx = (r == r->main) ? ngx_http_mark_get_ctx(r) : NULL;
-
-    if (ctx) {
-        ngx_http_mark_judge(ctx);
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
 ngx_http_mark_init(ngx_conf_t *cf)
 {
     ngx_http_handler_pt        *h;
@@ -450,6 +444,8 @@ ngx_http_mark_init(ngx_conf_t *cf)
     if (mmcf->locations.nelts == 0) {
         return NGX_OK;
     }
+
+    ngx_http_mark_gates_bind(mmcf);
 
     if (ngx_http_mark_counters_zone(cf) != NGX_OK
         || ngx_http_mark_share_zone(cf, mmcf) != NGX_OK

@@ -81,6 +81,7 @@ typedef struct ngx_http_mark_item_s   ngx_http_mark_item_t;
 typedef struct ngx_http_mark_queue_s  ngx_http_mark_queue_t;
 typedef struct ngx_http_mark_batch_s  ngx_http_mark_batch_t;
 typedef struct ngx_http_mark_trial_s  ngx_http_mark_trial_t;
+typedef struct ngx_http_mark_gate_s   ngx_http_mark_gate_t;
 typedef struct ngx_http_mark_cell_s   ngx_http_mark_cell_t;
 typedef struct ngx_http_mark_shared_s ngx_http_mark_shared_t;
 
@@ -88,6 +89,7 @@ typedef struct ngx_http_mark_shared_s ngx_http_mark_shared_t;
 typedef struct {
     ngx_array_t                confs;       /* of ngx_http_mark_loc_conf_t * */
     ngx_array_t                locations;   /* those of different names */
+    ngx_array_t                gates;       /* of ngx_http_mark_gate_t * */
     ngx_shm_zone_t            *zone;
 
     /* of the process: queues by key, the least recently used ones first */
@@ -128,6 +130,9 @@ typedef struct {
     ngx_str_t                  location;
     u_char                    *file;        /* where mark_batch stands */
     ngx_uint_t                 line;
+
+    ngx_http_mark_gate_t      *gate;        /* NULL: no limit */
+    ngx_http_upstream_srv_conf_t  *upstream;    /* NULL: not known */
 
     /* of the process */
 
@@ -291,6 +296,11 @@ struct ngx_http_mark_queue_s {
     ngx_queue_t                retries;
     ngx_uint_t                 nretries;    /* waiting */
     ngx_uint_t                 retrying;    /* units in flight */
+
+    ngx_queue_t                blocked;     /* of the gate; next 0: is not */
+    ngx_http_mark_item_t       front;       /* of the shared line, when it */
+                                            /* was looked at; due 0: none */
+    unsigned                   waited:1;    /* its next batch, at the gate */
 };
 
 
@@ -371,6 +381,7 @@ struct ngx_http_mark_batch_s {
 /* request/ */
 
 ngx_int_t ngx_http_mark_precontent_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_mark_log_handler(ngx_http_request_t *r);
 void ngx_http_mark_alone(ngx_http_mark_ctx_t *ctx, const char *reason);
 ngx_http_mark_ctx_t *ngx_http_mark_get_ctx(ngx_http_request_t *r);
 void *ngx_http_mark_alloc(void *pool, size_t size);
@@ -442,6 +453,8 @@ void ngx_http_mark_line_add(ngx_http_mark_line_t *line,
     ngx_http_mark_item_t *item);
 void ngx_http_mark_line_remove(ngx_http_mark_line_t *line,
     ngx_http_mark_item_t *item);
+ngx_http_mark_item_t *ngx_http_mark_line_first(ngx_http_mark_line_t *line);
+ngx_http_mark_item_t *ngx_http_mark_line_oldest(ngx_http_mark_line_t *line);
 ngx_http_mark_item_t *ngx_http_mark_line_last(ngx_http_mark_line_t *line);
 ngx_int_t ngx_http_mark_line_before(ngx_http_mark_item_t *a,
     ngx_http_mark_item_t *b);
@@ -519,6 +532,24 @@ void ngx_http_mark_answer_deliver(ngx_http_mark_ctx_t *ctx,
 ngx_int_t ngx_http_mark_capture_init(ngx_conf_t *cf);
 void ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
     ngx_http_request_t *r);
+
+/* pool/ */
+
+void *ngx_http_mark_gate_create(ngx_conf_t *cf);
+char *ngx_http_mark_max_concurrent(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_mark_gates_bind(ngx_http_mark_main_conf_t *mmcf);
+void ngx_http_mark_gates_run(void);
+void ngx_http_mark_gates_destroy(ngx_http_mark_main_conf_t *mmcf);
+ngx_uint_t ngx_http_mark_peers(ngx_http_upstream_srv_conf_t *uscf);
+
+ngx_uint_t ngx_http_mark_gate_full(ngx_http_mark_gate_t *gate);
+ngx_int_t ngx_http_mark_gate_enter(ngx_http_mark_queue_t *q);
+void ngx_http_mark_gate_leave(ngx_http_mark_gate_t *gate);
+void ngx_http_mark_gate_unblock(ngx_http_mark_queue_t *q);
+void ngx_http_mark_gate_settle(ngx_http_mark_queue_t *q);
+void ngx_http_mark_gate_met(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *uscf);
 
 /* metrics/ */
 

@@ -207,6 +207,7 @@ ngx_http_mark_bell_heard(ngx_event_t *ev)
 
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0, "mark: bell");
 
+    ngx_http_mark_gates_run();
     ngx_http_mark_cell_heard(ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                                      ngx_http_mark_module));
 }

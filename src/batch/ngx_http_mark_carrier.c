@@ -283,30 +283,13 @@ ngx_http_mark_carrier_batch(ngx_http_request_t *r)
 ngx_uint_t
 ngx_http_mark_carrier_peers(ngx_http_request_t *r)
 {
-    ngx_uint_t                     i, n;
-    ngx_http_upstream_server_t    *server;
-    ngx_http_upstream_srv_conf_t  *uscf;
-
     if (r->upstream == NULL || r->upstream->upstream == NULL) {
         return 0;
     }
 
-    uscf = r->upstream->upstream;
+    ngx_http_mark_gate_met(r, r->upstream->upstream);
 
-    if (uscf->servers == NULL) {
-        return 0;
-    }
-
-    server = uscf->servers->elts;
-    n = 0;
-
-    for (i = 0; i < uscf->servers->nelts; i++) {
-        if (!server[i].backup && !server[i].down) {
-            n += server[i].naddrs;
-        }
-    }
-
-    return n;
+    return ngx_http_mark_peers(r->upstream->upstream);
 }
 
 

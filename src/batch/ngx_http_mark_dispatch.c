@@ -15,6 +15,8 @@ static mark_policy_reason_t ngx_http_mark_queue_look(
 static mark_policy_reason_t ngx_http_mark_queue_decide(
     ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
     mark_policy_state_t *state, uint64_t *again);
+static ngx_uint_t ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q,
+    ngx_http_mark_line_t *line);
 static ngx_int_t ngx_http_mark_queue_take(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line, mark_policy_state_t *state,
     mark_policy_reason_t reason, ngx_http_mark_load_t *load);
@@ -118,8 +120,15 @@ ngx_http_mark_queue_look(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
     }
 
     line = q->shared ? &q->shared->line : NULL;
+    q->front.due = 0;
 
     if (line && line->nitems) {
+
+        /* for the gate, which does not have the lock */
+
+        q->front = *ngx_http_mark_line_first(line);
+        q->front.arrived = ngx_http_mark_line_oldest(line)->arrived;
+
         reason = ngx_http_mark_queue_decide(q, line, state, &when);
 
         if (reason != MARK_POLICY_WAIT
@@ -166,6 +175,7 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
 
     for ( ;; ) {
         ngx_http_mark_line_state(line, s, now, state);
+        state->blocked = ngx_http_mark_gate_full(q->conf->gate);
 
         item = ngx_http_mark_line_late(line, q->conf, state);
         if (item == NULL) {
@@ -179,7 +189,24 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
         }
     }
 
+    state->blocked = 0;
     reason = mark_policy_decide(&q->conf->policy, state, again);
+
+    if (reason != MARK_POLICY_WAIT && line != &q->line
+        && !ngx_http_mark_queue_mine(q, line))
+    {
+        /* who has a part in it sends it */
+
+        ngx_http_mark_cell_pass(ngx_http_mark_line_first(line));
+
+        *again = now;
+        return MARK_POLICY_WAIT;
+    }
+
+    if (reason != MARK_POLICY_WAIT && ngx_http_mark_gate_enter(q) != NGX_OK) {
+        state->blocked = 1;
+        reason = mark_policy_decide(&q->conf->policy, state, again);
+    }
 
     /* to be rejected in time */
 
@@ -194,9 +221,42 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
 }
 
 
+/* Tells whether the batch that would leave the shared line has one of ours. */
+
+static ngx_uint_t
+ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line)
+{
+    ngx_uint_t             rows;
+    ngx_queue_t           *link;
+    ngx_http_mark_item_t  *item;
+
+    rows = 0;
+
+    for (link = ngx_queue_head(&line->items);
+         link != ngx_queue_sentinel(&line->items);
+         link = ngx_queue_next(link))
+    {
+        item = ngx_queue_data(link, ngx_http_mark_item_t, link);
+
+        if (item->cell->worker == ngx_worker) {
+            return 1;
+        }
+
+        rows += item->rows;
+
+        if (rows >= q->conf->max_rows) {
+            break;
+        }
+    }
+
+    return ngx_http_mark_line_oldest(line)->cell->worker == ngx_worker;
+}
+
+
 /*
- * Takes the load of one batch.  NGX_DECLINED: none of it is of this worker,
- * which could not make its carrier; the first one's worker is told.
+ * Takes the load of one batch, which has its place at the gate.  NGX_DECLINED:
+ * none of it is of this worker, which could not make its carrier; the first
+ * one's worker is told.
  */
 
 static ngx_int_t
@@ -226,6 +286,8 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
             item = ngx_queue_data(link, ngx_http_mark_item_t, link);
             ngx_http_mark_line_add(line, item);
         }
+
+        ngx_http_mark_gate_leave(q->conf->gate);
 
         return NGX_DECLINED;
     }

@@ -13,10 +13,6 @@
 #include "ngx_http_mark.h"
 
 
-static ngx_http_mark_item_t *ngx_http_mark_line_first(
-    ngx_http_mark_line_t *line);
-static ngx_http_mark_item_t *ngx_http_mark_line_oldest(
-    ngx_http_mark_line_t *line);
 static uint64_t ngx_http_mark_line_deadline(ngx_http_mark_line_t *line);
 static void ngx_http_mark_line_demote(ngx_http_mark_line_t *line,
     ngx_http_mark_item_t *item);
@@ -100,7 +96,9 @@ ngx_http_mark_line_before(ngx_http_mark_item_t *a, ngx_http_mark_item_t *b)
 }
 
 
-static ngx_http_mark_item_t *
+/* The most urgent; the line must not be empty. */
+
+ngx_http_mark_item_t *
 ngx_http_mark_line_first(ngx_http_mark_line_t *line)
 {
     return ngx_queue_data(ngx_queue_head(&line->items), ngx_http_mark_item_t,
@@ -108,7 +106,7 @@ ngx_http_mark_line_first(ngx_http_mark_line_t *line)
 }
 
 
-static ngx_http_mark_item_t *
+ngx_http_mark_item_t *
 ngx_http_mark_line_oldest(ngx_http_mark_line_t *line)
 {
     return ngx_queue_data(ngx_queue_head(&line->ages), ngx_http_mark_item_t,
@@ -116,7 +114,7 @@ ngx_http_mark_line_oldest(ngx_http_mark_line_t *line)
 }
 
 
-/* The least urgent; the line must not be empty. */
+/* The least urgent; likewise. */
 
 ngx_http_mark_item_t *
 ngx_http_mark_line_last(ngx_http_mark_line_t *line)

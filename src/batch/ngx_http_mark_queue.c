@@ -165,6 +165,10 @@ ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx)
 
     ngx_http_mark_add(q->conf, queued, -1);
 
+    if (q->blocked.next) {
+        ngx_http_mark_gate_settle(q);
+    }
+
     ctx->state = NGX_HTTP_MARK_DONE;
     ctx->queue = NULL;
 }
@@ -219,6 +223,8 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
         ngx_delete_posted_event(&q->event);
     }
 
+    ngx_http_mark_gate_unblock(q);
+
     now = ngx_http_mark_now();
 
     if (q->ncells) {
@@ -249,6 +255,8 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
     } else if (q->event.timer_set) {
         ngx_del_timer(&q->event);
     }
+
+    ngx_http_mark_gate_settle(q);
 
     ngx_http_mark_queue_run_shed(q);
 }

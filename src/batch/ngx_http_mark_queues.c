@@ -142,6 +142,8 @@ ngx_http_mark_queues_free(ngx_http_mark_queue_t *q)
         ngx_delete_posted_event(&q->event);
     }
 
+    ngx_http_mark_gate_unblock(q);
+
     ngx_queue_remove(&q->lru);
     if (q->shared) {
         ngx_http_mark_share_forget(q->shared);
@@ -168,4 +170,6 @@ ngx_http_mark_queues_destroy(void *data)
                            lru);
         ngx_http_mark_queues_free(q);
     }
+
+    ngx_http_mark_gates_destroy(mmcf);
 }

@@ -225,9 +225,15 @@ ngx_http_mark_retry_run(ngx_http_mark_queue_t *q, uint64_t now)
 
         n = ngx_http_mark_retry_unit(q, now);
 
-        if (n) {
-            ngx_http_mark_retry_send(q, n, now);
+        if (n == 0) {
+            continue;
         }
+
+        if (ngx_http_mark_gate_enter(q) != NGX_OK) {
+            break;
+        }
+
+        ngx_http_mark_retry_send(q, n, now);
     }
 }
 

@@ -100,6 +100,7 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
     q->used = ngx_time();
 
     ngx_http_mark_add(q->conf, in_flight, -1);
+    ngx_http_mark_gate_leave(q->conf->gate);
 
     if (usec) {
         ngx_http_mark_observe_usec(&q->conf->counters->batch_time, usec);

@@ -12,21 +12,13 @@
  */
 
 
-#include "ngx_http_mark.h"
+#include "ngx_http_mark_gate.h"
 
 
-#define NGX_HTTP_MARK_LAYOUT  0x6d61726b    /* and the size of the counters */
-
-
-typedef struct ngx_http_mark_node_s  ngx_http_mark_node_t;
-
-
-typedef struct {
-    ngx_uint_t                 layout;
-    size_t                     size;
-    ngx_http_mark_node_t      *nodes;
-    ngx_atomic_t               seats[NGX_HTTP_MARK_SEATS];    /* pids */
-} ngx_http_mark_shm_t;
+/* and the sizes of the nodes */
+#define NGX_HTTP_MARK_LAYOUT  0x6d61726b
+#define NGX_HTTP_MARK_SIZE    (sizeof(ngx_http_mark_counters_t)              \
+                               + sizeof(ngx_http_mark_gate_node_t))
 
 
 struct ngx_http_mark_node_s {
@@ -41,7 +33,6 @@ static ngx_int_t ngx_http_mark_counters_init_zone(ngx_shm_zone_t *zone,
     void *data);
 static ngx_http_mark_node_t *ngx_http_mark_node(ngx_shm_zone_t *zone,
     ngx_http_mark_loc_conf_t *mlcf, ngx_uint_t create);
-static ngx_uint_t ngx_http_mark_alive(ngx_atomic_uint_t pid);
 
 
 const ngx_uint_t  ngx_http_mark_row_bounds[NGX_HTTP_MARK_ROW_BUCKETS - 1] = {
@@ -135,7 +126,8 @@ ngx_http_mark_counters_zone(ngx_conf_t *cf)
 
     need = (mmcf->locations.nelts + 2)
            * (ngx_align(sizeof(ngx_http_mark_node_t), ngx_pagesize)
-              + 2 * ngx_pagesize);
+              + 2 * ngx_pagesize)
+           + ngx_http_mark_gates_size(mmcf);
 
     for (size = 64 * ngx_pagesize; size < need; size *= 2) { /* void */ }
 
@@ -171,7 +163,7 @@ ngx_http_mark_counters_init_zone(ngx_shm_zone_t *zone, void *data)
 
     if (shm == NULL
         || shm->layout != NGX_HTTP_MARK_LAYOUT
-        || shm->size != sizeof(ngx_http_mark_counters_t))
+        || shm->size != NGX_HTTP_MARK_SIZE)
     {
         shm = ngx_slab_calloc(shpool, sizeof(ngx_http_mark_shm_t));
         if (shm == NULL) {
@@ -179,7 +171,7 @@ ngx_http_mark_counters_init_zone(ngx_shm_zone_t *zone, void *data)
         }
 
         shm->layout = NGX_HTTP_MARK_LAYOUT;
-        shm->size = sizeof(ngx_http_mark_counters_t);
+        shm->size = NGX_HTTP_MARK_SIZE;
 
         shpool->data = shm;
     }
@@ -192,7 +184,7 @@ ngx_http_mark_counters_init_zone(ngx_shm_zone_t *zone, void *data)
         }
     }
 
-    return NGX_OK;
+    return ngx_http_mark_gates_init_zone(mmcf, shpool);
 }
 
 
@@ -279,16 +271,19 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
         }
     }
 
-    if (seat < NGX_HTTP_MARK_SEATS) {
+    if (seat == NGX_HTTP_MARK_SEATS) {
+        seat = (ngx_uint_t) ngx_pid % NGX_HTTP_MARK_SEATS;
+        ngx_http_mark_gates_init_process(mmcf, shpool, seat, cycle->log);
+
+    } else {
+        ngx_http_mark_gates_init_process(mmcf, shpool, seat, cycle->log);
+
         shm->seats[seat] = ngx_pid;
 
         for (node = shm->nodes; node; node = node->next) {
             node->counters[seat].queued = 0;
             node->counters[seat].in_flight = 0;
         }
-
-    } else {
-        seat = (ngx_uint_t) ngx_pid % NGX_HTTP_MARK_SEATS;
     }
 
     ngx_shmtx_unlock(&shpool->mutex);
@@ -328,7 +323,7 @@ ngx_http_mark_counters_exit_process(ngx_cycle_t *cycle)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_mark_alive(ngx_atomic_uint_t pid)
 {
     return pid && (kill((ngx_pid_t) pid, 0) == 0 || ngx_errno == NGX_EPERM);

@@ -87,6 +87,21 @@ typedef struct {
 } ngx_http_mark_counters_t;
 
 
+typedef struct ngx_http_mark_node_s       ngx_http_mark_node_t;
+typedef struct ngx_http_mark_gate_node_s  ngx_http_mark_gate_node_t;
+
+
+/* The zone. */
+
+typedef struct {
+    ngx_uint_t                  layout;
+    size_t                      size;
+    ngx_http_mark_node_t       *nodes;
+    ngx_http_mark_gate_node_t  *gates;
+    ngx_atomic_t                seats[NGX_HTTP_MARK_SEATS];    /* pids */
+} ngx_http_mark_shm_t;
+
+
 #define ngx_http_mark_count(conf, field)                                     \
     (void) ngx_atomic_fetch_add(&(conf)->counters->field, 1)
 
@@ -110,6 +125,9 @@ ngx_int_t ngx_http_mark_counters_zone(ngx_conf_t *cf);
 /* Takes a seat for this process, and gives it back. */
 ngx_int_t ngx_http_mark_counters_init_process(ngx_cycle_t *cycle);
 void ngx_http_mark_counters_exit_process(ngx_cycle_t *cycle);
+
+/* Tells whether there is such a process, at the price of a system call. */
+ngx_uint_t ngx_http_mark_alive(ngx_atomic_uint_t pid);
 
 /* Adds up all seats of the i-th location of the configuration. */
 void ngx_http_mark_counters_sum(void *main_conf, ngx_uint_t i,

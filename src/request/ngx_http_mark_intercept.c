@@ -456,6 +456,21 @@ ngx_http_mark_judge(ngx_http_mark_ctx_t *ctx)
 }
 
 
+ngx_int_t
+ngx_http_mark_log_handler(ngx_http_request_t *r)
+{
+    ngx_http_mark_ctx_t  *ctx;
+
+    ctx = (r == r->main) ? ngx_http_mark_get_ctx(r) : NULL;
+
+    if (ctx) {
+        ngx_http_mark_judge(ctx);
+    }
+
+    return NGX_OK;
+}
+
+
 /* The request ends, by its answer or because its client left. */
 
 static void

@@ -29,7 +29,8 @@ char *
 ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *prev,
     ngx_http_mark_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf)
 {
-    ngx_uint_t  i, known;
+    ngx_uint_t                 i, known;
+    ngx_http_upstream_conf_t  *ucf;
 
     /* nested locations and "if" blocks inherit it */
 
@@ -65,8 +66,12 @@ ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *prev,
     known = (clcf->handler == NULL);
 
     for (i = 0; i < NGX_HTTP_MARK_UPSTREAMS; i++) {
-        known |= (ngx_http_mark_upstream(cf, ngx_http_mark_upstreams[i], 0)
-                  != NULL);
+        ucf = ngx_http_mark_upstream(cf, ngx_http_mark_upstreams[i], 0);
+
+        if (ucf) {
+            conf->upstream = ucf->upstream;
+            known = 1;
+        }
     }
 
     for (i = 0; i < NGX_HTTP_MARK_UPSTREAMS; i++) {
