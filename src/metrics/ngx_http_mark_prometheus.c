@@ -19,6 +19,8 @@ static u_char *ngx_http_mark_prometheus_head(u_char *p, const char *name,
 static u_char *ngx_http_mark_prometheus_line(u_char *p, const char *name,
     ngx_http_mark_loc_conf_t *mlcf, const char *label, const char *value);
 static u_char *ngx_http_mark_prometheus_escape(u_char *p, ngx_str_t *text);
+static u_char *ngx_http_mark_prometheus_upstreams(u_char *p,
+    ngx_http_mark_main_conf_t *mmcf);
 static u_char *ngx_http_mark_prometheus_rows(u_char *p,
     ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_row_histogram_t *h);
 static u_char *ngx_http_mark_prometheus_seconds(u_char *p, const char *name,
@@ -167,6 +169,47 @@ ngx_http_mark_prometheus(u_char *p, ngx_http_mark_main_conf_t *mmcf,
     for (i = 0; i < n; i++) {
         p = ngx_http_mark_prometheus_seconds(p, "nginx_mark_batch_seconds",
                                              mlcfp[i], &sets[i].batch_time);
+    }
+
+    return ngx_http_mark_prometheus_upstreams(p, mmcf);
+}
+
+
+/* Those with mark_max_concurrent_batches. */
+
+static u_char *
+ngx_http_mark_prometheus_upstreams(u_char *p, ngx_http_mark_main_conf_t *mmcf)
+{
+    ngx_uint_t                 i, k;
+    ngx_atomic_uint_t          value;
+    ngx_http_mark_gate_t     **gatep;
+    ngx_http_mark_gate_sum_t   sum;
+
+    static const char  *metrics[][3] = {
+        { "nginx_mark_upstream_in_flight_batches", "gauge",
+          "Batches of all locations that the upstream has not answered." },
+        { "nginx_mark_upstream_places", "gauge",
+          "How many it may have: mark_max_concurrent_batches a server." },
+        { "nginx_mark_upstream_blocked_total", "counter",
+          "Batches that had to wait for a place." }
+    };
+
+    gatep = mmcf->gates.elts;
+
+    for (k = 0; mmcf->gates.nelts && k < 3; k++) {
+        p = ngx_http_mark_prometheus_head(p, metrics[k][0], metrics[k][1],
+                                          metrics[k][2]);
+
+        for (i = 0; i < mmcf->gates.nelts; i++) {
+            ngx_http_mark_gate_sum(gatep[i], &sum);
+
+            value = (k == 0) ? sum.in_flight
+                    : (k == 1) ? gatep[i]->max * gatep[i]->peers : sum.blocked;
+
+            p = ngx_sprintf(p, "%s{upstream=\"", metrics[k][0]);
+            p = ngx_http_mark_prometheus_escape(p, &gatep[i]->name);
+            p = ngx_sprintf(p, "\"} %uA\n", value);
+        }
     }
 
     return p;

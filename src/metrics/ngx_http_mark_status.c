@@ -12,6 +12,8 @@
 static ngx_int_t ngx_http_mark_status_handler(ngx_http_request_t *r);
 static u_char *ngx_http_mark_status_json(u_char *p,
     ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_counters_t *sets);
+static u_char *ngx_http_mark_status_upstream(u_char *p,
+    ngx_http_mark_gate_t *gate);
 static u_char *ngx_http_mark_status_location(u_char *p,
     ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_counters_t *s);
 static u_char *ngx_http_mark_status_rows(u_char *p,
@@ -65,6 +67,7 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
     ngx_uint_t                  i;
     ngx_chain_t                 out;
     ngx_http_mark_counters_t   *sets;
+    ngx_http_mark_gate_t      **gatep;
     ngx_http_mark_loc_conf_t   *mlcf, **mlcfp;
     ngx_http_mark_main_conf_t  *mmcf;
 
@@ -88,6 +91,12 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
         size += NGX_HTTP_MARK_STATUS_LOCATION
                 + NGX_HTTP_MARK_STATUS_LINES
                   * 6 * (mlcfp[i]->server.len + mlcfp[i]->location.len);
+    }
+
+    gatep = mmcf->gates.elts;
+
+    for (i = 0; i < mmcf->gates.nelts; i++) {
+        size += NGX_HTTP_MARK_STATUS_UPSTREAM + 3 * 6 * gatep[i]->name.len;
     }
 
     sets = ngx_palloc(r->pool, (mmcf->locations.nelts + 1)
@@ -138,6 +147,7 @@ ngx_http_mark_status_json(u_char *p, ngx_http_mark_main_conf_t *mmcf,
 {
     ngx_uint_t                  i;
     ngx_atomic_uint_t           created, freed, queued, in_flight;
+    ngx_http_mark_gate_t      **gatep;
     ngx_http_mark_loc_conf_t  **mlcfp;
 
     mlcfp = mmcf->locations.elts;
@@ -165,7 +175,33 @@ ngx_http_mark_status_json(u_char *p, ngx_http_mark_main_conf_t *mmcf,
         p = ngx_http_mark_status_location(p, mlcfp[i], &sets[i]);
     }
 
+    gatep = mmcf->gates.elts;
+
+    p = ngx_sprintf(p, "\n ],\n \"upstreams\": [");
+
+    for (i = 0; i < mmcf->gates.nelts; i++) {
+        p = ngx_sprintf(p, "%s\n", i ? "," : "");
+        p = ngx_http_mark_status_upstream(p, gatep[i]);
+    }
+
     return ngx_sprintf(p, "\n ]}\n");
+}
+
+
+static u_char *
+ngx_http_mark_status_upstream(u_char *p, ngx_http_mark_gate_t *gate)
+{
+    ngx_http_mark_gate_sum_t  sum;
+
+    ngx_http_mark_gate_sum(gate, &sum);
+
+    p = ngx_sprintf(p, "  {\"upstream\": \"");
+    p = (u_char *) ngx_escape_json(p, gate->name.data, gate->name.len);
+
+    return ngx_sprintf(p, "\", \"servers\": %ui, "
+                          "\"max_concurrent_batches\": %ui, "
+                          "\"in_flight\": %ui, \"blocked\": %uA}",
+                       gate->peers, gate->max, sum.in_flight, sum.blocked);
 }
 
 

@@ -6,7 +6,7 @@
 #define _NGX_HTTP_MARK_STATUS_H_INCLUDED_
 
 
-#include "ngx_http_mark.h"
+#include "ngx_http_mark_gate.h"
 
 
 /*
@@ -16,6 +16,9 @@
 #define NGX_HTTP_MARK_STATUS_FIXED     8192
 #define NGX_HTTP_MARK_STATUS_LINES     100
 #define NGX_HTTP_MARK_STATUS_LOCATION  (NGX_HTTP_MARK_STATUS_LINES * 128)
+
+
+#define NGX_HTTP_MARK_STATUS_UPSTREAM  512
 
 
 u_char *ngx_http_mark_prometheus(u_char *p, ngx_http_mark_main_conf_t *mmcf,
