@@ -275,8 +275,10 @@ sub serve {
 
         $now = time;
 
-        for my $c (values %conn) {
-            next unless $c->{at} && $c->{at} <= $now;
+        # an answer may close connections
+
+        for my $c (my @open = values %conn) {
+            next unless $c->{at} && $c->{at} <= $now && !$c->{gone};
 
             delete $c->{at};
             my $next = delete $c->{next};
