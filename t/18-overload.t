@@ -62,7 +62,14 @@ http {
             mark_max_batch_size 3;
             proxy_pass http://127.0.0.1:%%PORT_8081%%;
         }
+        location /within {
+            mark_batch v1;
+            mark_slo 60s;
+            mark_max_batch_size 5;
+            proxy_pass http://127.0.0.1:%%PORT_8081%%;
+        }
         location = /mark_status { mark_status json; }
+        location = /metrics { mark_status prometheus; }
     }
 }
 EOC
@@ -190,6 +197,31 @@ sub is_late {
        'learned: the others never reached the backend');
 }
 
+# which mark_status shows
+
+{
+    my $l = $t->location('/')->{learned};
+
+    cmp_ok($l->{base_seconds} + $l->{row_seconds}, '>=', 0.05,
+           'status: what a batch takes');
+    cmp_ok($l->{concurrency}, '>=', 1, 'status: batches at one time');
+    ok(defined $l->{residual_seconds} && !exists $l->{slo_rows},
+       'status: no mark_slo of its own');
+    is($t->location('/capped')->{learned}, undef, 'status: nothing learned');
+
+    my $text = http_get($port, '/metrics')->{body};
+    my %value;
+
+    $value{$1}{$2} = $3
+        while $text =~ /^nginx_mark_learned_(\w+)\{.*location="(.*)"\} (.*)$/mg;
+
+    is($value{"${_}_seconds"}{'/'} + 0, $l->{"${_}_seconds"}, "Prometheus: $_")
+        for qw(base row residual);
+    is($value{concurrency}{'/'}, $l->{concurrency}, 'Prometheus: concurrency');
+    ok(!defined $value{base_seconds}{'/capped'} && !$value{slo_rows},
+       'Prometheus: what is not known is not there');
+}
+
 # it was slow, and is fast again: asked from time to time, this is found out
 
 {
@@ -255,6 +287,15 @@ sub sizes {
 
 is(sizes('/preferred', 7), '4 2 1', 'preferred: 7 rows');
 is(sizes('/capped', 3), '2 1', 'preferred: none above mark_max_batch_size');
+
+# rows that are served within mark_slo
+
+client('/within', 'some')->response for 1 .. 9;
+
+is($t->location('/within')->{learned}{slo_rows}, 5, 'status: slo_rows');
+like(http_get($port, '/metrics')->{body},
+     qr!^nginx_mark_learned_slo_rows\{.*location="/within"\} 5$!m,
+     'Prometheus: slo_rows');
 
 # the configuration
 

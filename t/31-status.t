@@ -406,7 +406,7 @@ sub parse {
             if ($type{$now} || '') eq 'histogram';
 
         push @wrong, $_ if $metric ne $now || exists $samples{$name . $labels};
-        push @wrong, $_ if $number =~ /\./ && $name !~ /_seconds_sum$/;
+        push @wrong, $_ if $number =~ /\./ && $name !~ /_seconds(?:_sum)?$/;
         $samples{$name . $labels} = $number;
     }
 
@@ -457,7 +457,7 @@ sub sum {
     if (ref $v) {
         $sum += sum($_) for values %$v;
 
-    } elsif ($v =~ /^\d+(?:\.\d+)?$/) {
+    } elsif (defined $v && $v =~ /^\d+(?:\.\d+)?$/) {
         $sum = $v;
     }
 

@@ -131,6 +131,7 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
     if (usec) {
         mark_latency_observe(&s->latency, flight->rows, usec,
                              flight->beside);
+        ngx_http_mark_counters_learned(q->conf->counters, &s->latency);
     }
 
     if (peers) {

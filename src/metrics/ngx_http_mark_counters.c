@@ -106,6 +106,48 @@ ngx_http_mark_observe_usec(ngx_http_mark_sec_histogram_t *h, uint64_t usec)
 }
 
 
+void
+ngx_http_mark_counters_learned(ngx_http_mark_counters_t *counters,
+    const mark_latency_t *latency)
+{
+    ngx_http_mark_learned_t  *learned;
+
+    if (!mark_latency_known(latency)) {
+        return;
+    }
+
+    learned = &counters->learned;
+
+    learned->base = (ngx_atomic_uint_t) latency->a;
+    learned->row = (ngx_atomic_uint_t) (latency->b * 1000);
+    learned->residual = (ngx_atomic_uint_t) latency->residual;
+    learned->limit = mark_latency_limit(latency);
+    learned->at = ngx_max(ngx_current_msec, 1);
+}
+
+
+ngx_uint_t
+ngx_http_mark_learned_rows(const ngx_http_mark_learned_t *learned,
+    ngx_msec_t msec, ngx_uint_t max)
+{
+    uint64_t  usec, rows;
+
+    usec = (uint64_t) msec * 1000;
+
+    if (usec < learned->base + learned->residual) {
+        return 0;
+    }
+
+    if (learned->row == 0) {
+        return max;
+    }
+
+    rows = (usec - learned->base - learned->residual) * 1000 / learned->row;
+
+    return (ngx_uint_t) ngx_min(rows, max);
+}
+
+
 ngx_int_t
 ngx_http_mark_counters_zone(ngx_conf_t *cf)
 {
@@ -360,6 +402,13 @@ ngx_http_mark_counters_sum(void *main_conf, ngx_uint_t i,
         if (!ngx_http_mark_alive(shm->seats[seat])) {
             set.queued = 0;
             set.in_flight = 0;
+        }
+
+        if (set.learned.at > sum->learned.at) {
+            ngx_memzero(&sum->learned, sizeof(ngx_http_mark_learned_t));
+
+        } else {
+            ngx_memzero(&set.learned, sizeof(ngx_http_mark_learned_t));
         }
 
         /* the set is nothing but ngx_atomic_t's */

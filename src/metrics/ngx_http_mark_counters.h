@@ -58,6 +58,17 @@ typedef struct {
 } ngx_http_mark_bound_t;
 
 
+/* What the queue that had an answer last has learned; at 0: nothing yet. */
+
+typedef struct {
+    ngx_atomic_t  at;                  /* ngx_current_msec */
+    ngx_atomic_t  base;                /* usec a batch */
+    ngx_atomic_t  row;                 /* nsec a row */
+    ngx_atomic_t  residual;            /* usec, see mark_latency.h */
+    ngx_atomic_t  limit;               /* batches at one time, a peer */
+} ngx_http_mark_learned_t;
+
+
 typedef struct {
     ngx_atomic_t  requests;
     ngx_atomic_t  rows;
@@ -84,6 +95,8 @@ typedef struct {
 
     ngx_atomic_t  queued;
     ngx_atomic_t  in_flight;
+
+    ngx_http_mark_learned_t  learned;
 } ngx_http_mark_counters_t;
 
 
@@ -119,6 +132,14 @@ void ngx_http_mark_observe_rows(ngx_http_mark_row_histogram_t *h,
 void ngx_http_mark_observe_usec(ngx_http_mark_sec_histogram_t *h,
     uint64_t usec);
 
+/* Shows what a queue has learned. */
+void ngx_http_mark_counters_learned(ngx_http_mark_counters_t *counters,
+    const mark_latency_t *latency);
+
+/* The rows of a batch that takes msec at most by that, nearly always. */
+ngx_uint_t ngx_http_mark_learned_rows(const ngx_http_mark_learned_t *learned,
+    ngx_msec_t msec, ngx_uint_t max);
+
 /* Makes the zone; called when all locations are known. */
 ngx_int_t ngx_http_mark_counters_zone(ngx_conf_t *cf);
 
@@ -129,7 +150,10 @@ void ngx_http_mark_counters_exit_process(ngx_cycle_t *cycle);
 /* Tells whether there is such a process, at the price of a system call. */
 ngx_uint_t ngx_http_mark_alive(ngx_atomic_uint_t pid);
 
-/* Adds up all seats of the i-th location of the configuration. */
+/*
+ * Adds up all seats of the i-th location of the configuration; what is learned
+ * is that of the seat which learned last.
+ */
 void ngx_http_mark_counters_sum(void *main_conf, ngx_uint_t i,
     ngx_http_mark_counters_t *sum);
 

@@ -21,6 +21,9 @@ static u_char *ngx_http_mark_prometheus_line(u_char *p, const char *name,
 static u_char *ngx_http_mark_prometheus_escape(u_char *p, ngx_str_t *text);
 static u_char *ngx_http_mark_prometheus_upstreams(u_char *p,
     ngx_http_mark_main_conf_t *mmcf);
+static u_char *ngx_http_mark_prometheus_learned(u_char *p,
+    ngx_http_mark_loc_conf_t **mlcfp, ngx_uint_t n,
+    ngx_http_mark_counters_t *sets);
 static u_char *ngx_http_mark_prometheus_rows(u_char *p,
     ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_row_histogram_t *h);
 static u_char *ngx_http_mark_prometheus_seconds(u_char *p, const char *name,
@@ -144,6 +147,8 @@ ngx_http_mark_prometheus(u_char *p, ngx_http_mark_main_conf_t *mmcf,
         }
     }
 
+    p = ngx_http_mark_prometheus_learned(p, mlcfp, n, sets);
+
     p = ngx_http_mark_prometheus_head(p, "nginx_mark_batch_rows",
                                       "histogram", "Rows a batch.");
 
@@ -264,6 +269,84 @@ ngx_http_mark_prometheus_escape(u_char *p, ngx_str_t *text)
         }
 
         *p++ = c;
+    }
+
+    return p;
+}
+
+
+/* Only of locations where something was learned; slo_rows with mark_slo. */
+
+static u_char *
+ngx_http_mark_prometheus_learned(u_char *p, ngx_http_mark_loc_conf_t **mlcfp,
+    ngx_uint_t n, ngx_http_mark_counters_t *sets)
+{
+    ngx_uint_t                     i, k;
+    ngx_atomic_uint_t              value;
+    ngx_http_mark_learned_t       *l;
+    const ngx_http_mark_metric_t  *m;
+
+    static const ngx_http_mark_metric_t  metrics[] = {
+
+        { "nginx_mark_learned_base_seconds", "gauge",
+          "Time of a batch whatever its rows, as learned.",
+          offsetof(ngx_http_mark_learned_t, base) },
+
+        { "nginx_mark_learned_row_seconds", "gauge",
+          "Time of each of its rows.",
+          offsetof(ngx_http_mark_learned_t, row) },
+
+        { "nginx_mark_learned_residual_seconds", "gauge",
+          "What nearly no batch takes beyond that.",
+          offsetof(ngx_http_mark_learned_t, residual) },
+
+        { "nginx_mark_learned_concurrency", "gauge",
+          "Batches that a server takes at one time.",
+          offsetof(ngx_http_mark_learned_t, limit) },
+
+        { "nginx_mark_learned_slo_rows", "gauge",
+          "Rows of a batch that is served within mark_slo.",
+          0 }
+    };
+
+    for (k = 0; k < sizeof(metrics) / sizeof(metrics[0]); k++) {
+        m = &metrics[k];
+        p = ngx_http_mark_prometheus_head(p, m->name, m->type, m->help);
+
+        for (i = 0; i < n; i++) {
+            l = &sets[i].learned;
+
+            if (l->at == 0 || (m->offset == 0 && mlcfp[i]->slo == 0)) {
+                continue;
+            }
+
+            p = ngx_http_mark_prometheus_line(p, m->name, mlcfp[i], NULL,
+                                              NULL);
+
+            value = *(ngx_atomic_t *) ((u_char *) l + m->offset);
+
+            switch (m->offset) {
+
+            case 0:
+                p = ngx_sprintf(p, "%ui\n",
+                                ngx_http_mark_learned_rows(l, mlcfp[i]->slo,
+                                                       mlcfp[i]->max_rows));
+                break;
+
+            case offsetof(ngx_http_mark_learned_t, limit):
+                p = ngx_sprintf(p, "%uA\n", value);
+                break;
+
+            case offsetof(ngx_http_mark_learned_t, row):
+                p = ngx_sprintf(p, "%uA.%09uA\n", value / 1000000000,
+                                value % 1000000000);
+                break;
+
+            default:
+                p = ngx_sprintf(p, "%uA.%06uA\n", value / 1000000,
+                                value % 1000000);
+            }
+        }
     }
 
     return p;

@@ -16,6 +16,8 @@ static u_char *ngx_http_mark_status_upstream(u_char *p,
     ngx_http_mark_gate_t *gate);
 static u_char *ngx_http_mark_status_location(u_char *p,
     ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_counters_t *s);
+static u_char *ngx_http_mark_status_learned(u_char *p,
+    ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_learned_t *l);
 static u_char *ngx_http_mark_status_rows(u_char *p,
     ngx_http_mark_row_histogram_t *h);
 static u_char *ngx_http_mark_status_seconds(u_char *p, const char *name,
@@ -256,6 +258,7 @@ ngx_http_mark_status_location(u_char *p, ngx_http_mark_loc_conf_t *mlcf,
                     s->carriers_created, s->carriers_freed, s->queued,
                     s->in_flight);
 
+    p = ngx_http_mark_status_learned(p, mlcf, &s->learned);
     p = ngx_http_mark_status_rows(p, &s->batch_rows);
     p = ngx_http_mark_status_seconds(p, "queue_seconds", &s->queue_time);
     p = ngx_http_mark_status_seconds(p, "batch_seconds", &s->batch_time);
@@ -263,6 +266,34 @@ ngx_http_mark_status_location(u_char *p, ngx_http_mark_loc_conf_t *mlcf,
     p -= 2;    /* ",\n" */
 
     return ngx_sprintf(p, "}");
+}
+
+
+/* slo_rows: so many are served within mark_slo. */
+
+static u_char *
+ngx_http_mark_status_learned(u_char *p, ngx_http_mark_loc_conf_t *mlcf,
+    ngx_http_mark_learned_t *l)
+{
+    if (l->at == 0) {
+        return ngx_sprintf(p, "   \"learned\": null,\n");
+    }
+
+    p = ngx_sprintf(p, "   \"learned\": {\"base_seconds\": %uA.%06uA, "
+                       "\"row_seconds\": %uA.%09uA, "
+                       "\"residual_seconds\": %uA.%06uA, "
+                       "\"concurrency\": %uA",
+                    l->base / 1000000, l->base % 1000000,
+                    l->row / 1000000000, l->row % 1000000000,
+                    l->residual / 1000000, l->residual % 1000000, l->limit);
+
+    if (mlcf->slo) {
+        p = ngx_sprintf(p, ", \"slo_rows\": %ui",
+                        ngx_http_mark_learned_rows(l, mlcf->slo,
+                                                   mlcf->max_rows));
+    }
+
+    return ngx_sprintf(p, "},\n");
 }
 
 
