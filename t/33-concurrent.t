@@ -31,8 +31,7 @@ http {
     }
 
     upstream two {
-        zone two 64k;
-        least_conn;
+        BALANCER
         keepalive 8;
         server 127.0.0.1:%%PORT_8081%%;
         server 127.0.0.1:%%PORT_8082%%;
@@ -42,6 +41,14 @@ http {
     upstream failing {
         server 127.0.0.1:%%PORT_8083%%;
         LIMIT
+    }
+
+    upstream half {
+        server 127.0.0.1:%%PORT_8083%%;
+        server 127.0.0.1:%%PORT_8084%%;
+        server 127.0.0.1:%%PORT_8085%% backup;
+        LIMIT
+        keepalive 4;
     }
 
     proxy_http_version 1.1;
@@ -86,6 +93,13 @@ http {
             proxy_pass http://failing;
         }
 
+        location /half/ {
+            mark_batch v1;
+            mark_max_batch_size 1;
+            proxy_next_upstream error;
+            proxy_pass http://half;
+        }
+
         location ~ ^/variable/(?<where>one)/ {
             mark_batch v1;
             proxy_pass http://$where;
@@ -105,7 +119,10 @@ plan(skip_all => 'no module') unless Test::Mark->new->has_module;
 for my $workers (1, 2, 4) {
     my $n = $workers == 2 ? 2 : 1;
 
-    start(workers => $workers, limit => $n);
+    # round robin does not know of other workers, nor of idle servers
+    my $balancer = $workers == 2 ? 'least_conn; zone two 64k;' : '';
+
+    start(workers => $workers, limit => $n, balancer => $balancer);
 
     many("$workers workers, limit $n", 60, $n,
          map { my $k = $_; map { "/$_/?k=$k" } qw(one also) } 1 .. 3);
@@ -113,6 +130,8 @@ for my $workers (1, 2, 4) {
 
     many("$workers workers, two servers", 60, $n, map { "/two/?k=$_" } 1 .. 3);
     cmp_ok($held[1]{served}, '>', 0, "$workers workers: both servers");
+    cmp_ok($held[1]{accepted}, '<=', 2, "$workers workers: kept alive")
+        if $workers == 1;
 
     cmp_ok(upstream('one')->{blocked}, '>', 0, "$workers workers: counted");
     is(upstream('two')->{servers}, 2, "$workers workers: servers counted");
@@ -156,6 +175,28 @@ for my $workers (1, 2, 4) {
     is(max_open(), 1, "$workers workers: never two");
     like($t->log, qr/mark: bell/, "$workers workers: by a bell")
         if $workers > 1;
+    finish();
+}
+
+# What has waited for more than 10 seconds goes before all.
+
+if ($ENV{TEST_MARK_SOAK}) {
+    start(workers => 1);
+
+    my @c = client('/one/', 'first');
+    ok(pump(sub { $held[0]->open == 1 }), 'patience: the first');
+    push @c, client('/one/?k=1', 'old', 'X-Slo-Ms' => '60s');
+    ok(waiting('/one/', 1), 'patience: one waits');
+
+    sleep 10.2;
+    push @c, client('/one/?k=2', 'new', 'X-Slo-Ms' => '5s');
+    ok(waiting('/one/', 2), 'patience: a more urgent one');
+
+    $held[0]->answer(0);
+    ok(pump(sub { $held[0]->open }), 'patience: the next');
+    is($held[0]->row(0), 'old', 'patience: is the one that waited');
+    ok(drain(sub { $held[0]{served} == 3 }), 'patience: all');
+    answers(@c);
     finish();
 }
 
@@ -343,6 +384,24 @@ for my $workers (1, 2) {
     finish();
 }
 
+# A server that is down is no trouble, and backup servers are left alone.
+
+{
+    start(workers => 2);
+    my $b = $t->backend(8083, delay => 0.005);
+    my $backup = $t->backend(8085);
+
+    my @r = http_many([map { { uri => "/half/?k=" . $_ % 3,
+        body => '{"instances": [1]}' } } 1 .. 60], port => $port);
+
+    is(scalar(grep { $_->{status} == 200 } @r), 60, 'half: 200');
+    is(scalar $b->requests, 60, 'half: all from the one that is up');
+    is(scalar $backup->requests, 0, 'half: none from the backup');
+    ok(wait_for(sub { upstream('half')->{in_flight} == 0 }),
+        'half: all places free');
+    finish();
+}
+
 # Variables in proxy_pass, and what the metrics say.
 
 {
@@ -402,9 +461,11 @@ sub expand {
 
     my $limit = $o{limit} || 1;
     my $read = $o{read} || '60s';
+    my $balancer = $o{balancer} || '';
 
     $text =~ s/LIMIT/mark_max_concurrent_batches $limit;/g;
     $text =~ s/READ/$read/;
+    $text =~ s/BALANCER/$balancer/;
 
     return $text;
 }
@@ -585,7 +646,7 @@ sub new {
     $listen->blocking(0);
 
     return bless { listen => $listen, port => $port, conns => {}, open => [],
-                   max => 0, served => 0, gone => 0 }, $class;
+                   max => 0, served => 0, gone => 0, accepted => 0 }, $class;
 }
 
 
@@ -599,6 +660,7 @@ sub pump {
 
     while (my $s = $h->{listen}->accept) {
         $s->blocking(0);
+        $h->{accepted}++;
         $h->{conns}{fileno $s} = { s => $s, in => '' };
     }
 
@@ -607,7 +669,12 @@ sub pump {
     for my $s ($select->can_read(0)) {
         my $c = $h->{conns}{fileno $s};
 
-        if (!sysread($s, $c->{in}, 65536, length $c->{in})) {
+        my $n;
+
+        # all of it, so that what was closed meanwhile is not taken for open
+        1 while $n = sysread($s, $c->{in}, 65536, length $c->{in});
+
+        if (defined $n) {
             my @left = grep { $_->{c} != $c } @{$h->{open}};
             $h->{gone} += @{$h->{open}} - @left;
             $h->{open} = \@left;
@@ -617,8 +684,8 @@ sub pump {
         }
 
         $c->{in} =~ /^Content-Length: (\d+)\r$/mi or next;
-        my $n = $1;
-        $c->{in} =~ s/\A.*?\r\n\r\n(.{$n})//s or next;
+        my $len = $1;
+        $c->{in} =~ s/\A.*?\r\n\r\n(.{$len})//s or next;
 
         push @{$h->{open}}, { c => $c, rows =>
             Test::Mark::Backend::rows_of($1, 'instances') };

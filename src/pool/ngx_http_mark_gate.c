@@ -2,7 +2,7 @@
 /*
  * mark_max_concurrent_batches: the gate before the servers of an upstream.
  *
- * There are so many places as all servers together may have batches.  What
+ * There are as many places as all servers together may have batches.  What
  * leaves for them enters and holds a place until it is answered, whichever
  * queue, location or worker it comes from; a queue that finds no place stays,
  * and is run again when one is free.  Of all that wait the most urgent goes
@@ -14,10 +14,8 @@
  * everyone who waits, in case somebody has died with a place.  The places are
  * under the mutex of the counters' zone, which nginx repairs after a crash.
  *
- * Which server a batch goes to is the balancer's choice.  To ask it again for
- * another one would be unsound: it takes a server that is given back unused
- * for one that has answered, though it may have failed before; it does not
- * give the same one twice to a request, and goes over to backup servers.
+ * Which server has a place for it is seen when the balancer has chosen, in
+ * ngx_http_mark_gate_peer.c.
  */
 
 

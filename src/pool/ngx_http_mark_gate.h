@@ -9,6 +9,10 @@
 #include "ngx_http_mark.h"
 
 
+/* Servers of an upstream that are told apart. */
+#define NGX_HTTP_MARK_GATE_PEERS  64
+
+
 /* What one process holds of the places, and what it waits with. */
 
 typedef struct {
@@ -24,10 +28,20 @@ typedef struct {
 } ngx_http_mark_gate_seat_t;
 
 
+/* A server, and what each process has with it. */
+
+typedef struct {
+    socklen_t                   socklen;
+    ngx_sockaddr_t              sockaddr;
+    uint32_t                    held[NGX_HTTP_MARK_SEATS];
+} ngx_http_mark_gate_place_t;
+
+
 struct ngx_http_mark_gate_node_s {
     ngx_http_mark_gate_node_t  *next;
     ngx_str_t                   name;
     ngx_http_mark_gate_seat_t   seats[NGX_HTTP_MARK_SEATS];
+    ngx_http_mark_gate_place_t  peers[NGX_HTTP_MARK_GATE_PEERS];
 };
 
 
@@ -36,6 +50,7 @@ struct ngx_http_mark_gate_s {
     ngx_uint_t                     peers;
     ngx_str_t                      name;
     ngx_http_upstream_srv_conf_t  *upstream;
+    ngx_http_upstream_init_peer_pt init;           /* the balancer's */
 
     /* of the process */
 
@@ -69,6 +84,7 @@ ngx_int_t ngx_http_mark_gates_init_zone(ngx_http_mark_main_conf_t *mmcf,
 void ngx_http_mark_gates_init_process(ngx_http_mark_main_conf_t *mmcf,
     ngx_slab_pool_t *shpool, ngx_uint_t seat, ngx_log_t *log);
 
+void ngx_http_mark_gate_wrap(ngx_http_mark_gate_t *gate);
 void ngx_http_mark_gate_handler(ngx_event_t *ev);
 void ngx_http_mark_gate_bury(ngx_http_mark_gate_node_t *node,
     ngx_http_mark_shm_t *shm);

@@ -71,8 +71,14 @@ void
 ngx_http_mark_gates_bind(ngx_http_mark_main_conf_t *mmcf)
 {
     ngx_uint_t                  i;
-    ngx_http_mark_gate_t       *gate;
+    ngx_http_mark_gate_t       *gate, **gatep;
     ngx_http_mark_loc_conf_t  **mlcfp;
+
+    gatep = mmcf->gates.elts;
+
+    for (i = 0; i < mmcf->gates.nelts; i++) {
+        ngx_http_mark_gate_wrap(gatep[i]);
+    }
 
     mlcfp = mmcf->confs.elts;
 
@@ -258,7 +264,7 @@ void
 ngx_http_mark_gate_bury(ngx_http_mark_gate_node_t *node,
     ngx_http_mark_shm_t *shm)
 {
-    ngx_uint_t                  i;
+    ngx_uint_t                  i, k;
     ngx_http_mark_gate_seat_t  *seat;
 
     for (i = 0; i < NGX_HTTP_MARK_SEATS; i++) {
@@ -269,6 +275,10 @@ ngx_http_mark_gate_bury(ngx_http_mark_gate_node_t *node,
         {
             seat->held = 0;
             seat->waits = 0;
+
+            for (k = 0; k < NGX_HTTP_MARK_GATE_PEERS; k++) {
+                node->peers[k].held[i] = 0;
+            }
         }
     }
 }
