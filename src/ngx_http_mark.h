@@ -298,8 +298,8 @@ struct ngx_http_mark_queue_s {
     ngx_uint_t                 retrying;    /* units in flight */
 
     ngx_queue_t                blocked;     /* of the gate; next 0: is not */
-    ngx_http_mark_item_t       front;       /* of the shared line, when it */
-                                            /* was looked at; due 0: none */
+    ngx_http_mark_item_t       front;       /* ours in the shared line, when */
+                                            /* we looked; due 0: none */
     unsigned                   waited:1;    /* its next batch, at the gate */
 };
 
@@ -518,7 +518,7 @@ void ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q);
 ngx_uint_t ngx_http_mark_cell_take(ngx_queue_t *taken);
 void ngx_http_mark_cell_refuse(ngx_http_mark_queue_t *q,
     ngx_http_mark_item_t *item, ngx_uint_t late);
-void ngx_http_mark_cell_pass(ngx_http_mark_item_t *item);
+void ngx_http_mark_cell_next(ngx_http_mark_queue_t *q);
 void ngx_http_mark_cell_return(ngx_http_mark_cell_t *cell);
 void ngx_http_mark_cell_remove(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_cell_check(ngx_http_mark_queue_t *q, uint64_t now);
@@ -545,6 +545,9 @@ ngx_uint_t ngx_http_mark_peers(ngx_http_upstream_srv_conf_t *uscf);
 
 ngx_uint_t ngx_http_mark_gate_full(ngx_http_mark_gate_t *gate);
 ngx_int_t ngx_http_mark_gate_enter(ngx_http_mark_queue_t *q);
+void ngx_http_mark_gate_wait(ngx_http_mark_queue_t *q);
+void ngx_http_mark_gate_tell(ngx_http_mark_gate_t *gate, ngx_uint_t worker,
+    ngx_http_mark_item_t *item);
 void ngx_http_mark_gate_leave(ngx_http_mark_gate_t *gate);
 void ngx_http_mark_gate_unblock(ngx_http_mark_queue_t *q);
 void ngx_http_mark_gate_settle(ngx_http_mark_queue_t *q);

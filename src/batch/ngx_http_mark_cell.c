@@ -215,11 +215,19 @@ ngx_http_mark_cell_take(ngx_queue_t *taken)
 static void
 ngx_http_mark_cell_detach(ngx_http_mark_ctx_t *ctx)
 {
+    ngx_http_mark_queue_t  *q;
+
+    q = ctx->queue;
+
     ngx_queue_remove(&ctx->item.link);
-    ctx->queue->ncells--;
+    q->ncells--;
 
     ctx->cell = NULL;
     ctx->state = NGX_HTTP_MARK_DONE;
+
+    if (q->ncells == 0 && q->blocked.next) {
+        ngx_http_mark_gate_settle(q);
+    }
 }
 
 
@@ -254,12 +262,22 @@ ngx_http_mark_cell_refuse(ngx_http_mark_queue_t *q, ngx_http_mark_item_t *item,
 }
 
 
-/* With the lock held: one of this queue's workers is asked to look at it. */
+/*
+ * With the lock held: if the first in the shared line is another worker's, that
+ * is asked to look, and the gate is told, before anybody else comes.
+ */
 
 void
-ngx_http_mark_cell_pass(ngx_http_mark_item_t *item)
+ngx_http_mark_cell_next(ngx_http_mark_queue_t *q)
 {
-    ngx_http_mark_cell_box(item->cell, item->cell->worker);
+    ngx_http_mark_cell_t  *cell;
+
+    cell = ngx_http_mark_line_first(&q->shared->line)->cell;
+
+    if (cell->worker != ngx_worker) {
+        ngx_http_mark_cell_box(cell, cell->worker);
+        ngx_http_mark_gate_tell(q->conf->gate, cell->worker, &cell->item);
+    }
 }
 
 

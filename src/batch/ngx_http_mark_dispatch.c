@@ -15,6 +15,8 @@ static mark_policy_reason_t ngx_http_mark_queue_look(
 static mark_policy_reason_t ngx_http_mark_queue_decide(
     ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
     mark_policy_state_t *state, uint64_t *again);
+static void ngx_http_mark_queue_front(ngx_http_mark_queue_t *q,
+    ngx_http_mark_line_t *line);
 static ngx_uint_t ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line);
 static ngx_int_t ngx_http_mark_queue_take(ngx_http_mark_queue_t *q,
@@ -124,10 +126,9 @@ ngx_http_mark_queue_look(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
 
     if (line && line->nitems) {
 
-        /* for the gate, which does not have the lock */
-
-        q->front = *ngx_http_mark_line_first(line);
-        q->front.arrived = ngx_http_mark_line_oldest(line)->arrived;
+        if (q->conf->gate) {
+            ngx_http_mark_queue_front(q, line);
+        }
 
         reason = ngx_http_mark_queue_decide(q, line, state, &when);
 
@@ -195,9 +196,10 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     if (reason != MARK_POLICY_WAIT && line != &q->line
         && !ngx_http_mark_queue_mine(q, line))
     {
-        /* who has a part in it sends it */
+        /* who has a part in it sends it, we what comes behind it */
 
-        ngx_http_mark_cell_pass(ngx_http_mark_line_first(line));
+        ngx_http_mark_cell_next(q);
+        ngx_http_mark_gate_wait(q);
 
         *again = now;
         return MARK_POLICY_WAIT;
@@ -218,6 +220,32 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     }
 
     return reason;
+}
+
+
+/*
+ * Notes for the gate, which does not have the lock, the most urgent request of
+ * this worker's in the shared line.
+ */
+
+static void
+ngx_http_mark_queue_front(ngx_http_mark_queue_t *q,
+    ngx_http_mark_line_t *line)
+{
+    ngx_queue_t           *link;
+    ngx_http_mark_item_t  *item;
+
+    for (link = ngx_queue_head(&line->items);
+         link != ngx_queue_sentinel(&line->items);
+         link = ngx_queue_next(link))
+    {
+        item = ngx_queue_data(link, ngx_http_mark_item_t, link);
+
+        if (item->cell->worker == ngx_worker) {
+            q->front = *item;
+            return;
+        }
+    }
 }
 
 
@@ -277,8 +305,6 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
 
     if (line != &q->line && ngx_http_mark_cell_take(&load->items) == 0) {
 
-        ngx_http_mark_cell_pass(item);
-
         while (!ngx_queue_empty(&load->items)) {
             link = ngx_queue_head(&load->items);
             ngx_queue_remove(link);
@@ -287,6 +313,7 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
             ngx_http_mark_line_add(line, item);
         }
 
+        ngx_http_mark_cell_next(q);
         ngx_http_mark_gate_leave(q->conf->gate);
 
         return NGX_DECLINED;

@@ -100,7 +100,6 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
     q->used = ngx_time();
 
     ngx_http_mark_add(q->conf, in_flight, -1);
-    ngx_http_mark_gate_leave(q->conf->gate);
 
     if (usec) {
         ngx_http_mark_observe_usec(&q->conf->counters->batch_time, usec);
@@ -114,12 +113,12 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
         /* broken since: nobody looks at it any more */
 
         if (ngx_http_mark_share_lock() != NGX_OK) {
+            ngx_http_mark_gate_leave(q->conf->gate);
             return;
         }
 
         s = &q->shared->service;
         q->shared->in_flight[ngx_worker]--;
-        waiting |= q->shared->line.nitems;
     }
 
     s->in_flight--;
@@ -139,8 +138,16 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
     }
 
     if (flight->shared) {
+
+        if (q->shared->line.nitems) {
+            waiting = 1;
+            ngx_http_mark_cell_next(q);
+        }
+
         ngx_http_mark_share_unlock();
     }
+
+    ngx_http_mark_gate_leave(q->conf->gate);
 
     if (waiting) {
         ngx_post_event(&q->event, &ngx_posted_events);

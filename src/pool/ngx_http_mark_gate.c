@@ -127,14 +127,75 @@ ngx_http_mark_gate_enter(ngx_http_mark_queue_t *q)
         (void) ngx_atomic_fetch_add(&own->blocked, 1);
     }
 
-    if (q->blocked.next == NULL) {
-        ngx_queue_insert_tail(&gate->queues, &q->blocked);
-    }
+    ngx_http_mark_gate_wait(q);
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, &q->log, 0,
                    "mark: %p is blocked at upstream \"%V\"", q, &gate->name);
 
     return NGX_BUSY;
+}
+
+
+/* The queue is run again by the gate when a place is free for it. */
+
+void
+ngx_http_mark_gate_wait(ngx_http_mark_queue_t *q)
+{
+    ngx_http_mark_gate_t  *gate;
+
+    gate = q->conf->gate;
+
+    if (gate && q->blocked.next == NULL) {
+        ngx_queue_insert_tail(&gate->queues, &q->blocked);
+    }
+}
+
+
+/*
+ * Another worker has this item to send, in a queue that both share, and does
+ * not know yet that it can: until it looks, the gate keeps its turn.
+ */
+
+void
+ngx_http_mark_gate_tell(ngx_http_mark_gate_t *gate, ngx_uint_t worker,
+    ngx_http_mark_item_t *item)
+{
+    ngx_uint_t                  i;
+    ngx_atomic_uint_t           pid;
+    ngx_http_mark_item_t        own;
+    ngx_http_mark_gate_seat_t  *seat;
+
+    if (gate == NULL) {
+        return;
+    }
+
+    pid = ngx_http_mark_bells_pid(worker);
+
+    for (i = 0; i < NGX_HTTP_MARK_SEATS; i++) {
+        if (gate->shm->seats[i] == pid) {
+            break;
+        }
+    }
+
+    if (i == NGX_HTTP_MARK_SEATS) {
+        return;
+    }
+
+    seat = &gate->node->seats[i];
+
+    ngx_shmtx_lock(gate->mutex);
+
+    ngx_http_mark_gate_item(seat, &own);
+
+    if (!seat->waits || ngx_http_mark_line_before(item, &own)) {
+        seat->waits = 1;
+        seat->priority = item->priority;
+        seat->due = item->due;
+    }
+
+    seat->seen = ngx_http_mark_now();
+
+    ngx_shmtx_unlock(gate->mutex);
 }
 
 
@@ -198,7 +259,8 @@ ngx_http_mark_gate_settle(ngx_http_mark_queue_t *q)
     }
 
     if (gate->running
-        || (ngx_queue_empty(&gate->queues) && !gate->published))
+        || (ngx_queue_empty(&gate->queues) && !gate->published
+            && !gate->node->seats[gate->seat].waits))
     {
         return;
     }
