@@ -29,10 +29,16 @@ static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
 static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
-/* Headers of the whole reply that would be wrong with a part of it. */
+/*
+ * Headers of the whole reply that would be wrong with a part of it.  MLServer
+ * says in two of its own (CloudEvents) which request it answers by its id,
+ * which is that of one member, or made up.
+ */
 
 static ngx_str_t  ngx_http_mark_dropped_headers[] = {
     ngx_string("Accept-Ranges"),
+    ngx_string("Ce-Id"),
+    ngx_string("Ce-Requestid"),
     ngx_string("Content-Digest"),
     ngx_string("Content-Length"),
     ngx_string("Content-MD5"),
