@@ -104,6 +104,8 @@ typedef struct {
     ngx_flag_t                 share;
     size_t                     share_size;  /* 0 is the default */
     ngx_shm_zone_t            *share_zone;
+
+    ngx_atomic_t              *seat;        /* of the process's counters */
 } ngx_http_mark_main_conf_t;
 
 
@@ -185,7 +187,7 @@ typedef struct {
 
     ngx_uint_t                 unsplit;     /* in a row */
     time_t                     paused;      /* until */
-    unsigned                   replaced:1;  /* by a body of the location's */
+    unsigned                   replaced:1;  /* by another body */
 } ngx_http_mark_service_t;
 
 
@@ -302,6 +304,15 @@ struct ngx_http_mark_queue_s {
                                             /* we looked; due 0: none */
     unsigned                   waited:1;    /* its next batch, at the gate */
 };
+
+
+/* What is in the memory that workers share. */
+
+typedef struct {
+    ngx_uint_t                 queues;
+    ngx_uint_t                 cells;       /* requests */
+    size_t                     bytes_free;
+} ngx_http_mark_usage_t;
 
 
 /* What came back but for the body; status 0 is that nothing did. */
@@ -501,6 +512,7 @@ ngx_int_t ngx_http_mark_carrier_init(ngx_cycle_t *cycle,
 ngx_int_t ngx_http_mark_bells_init(ngx_cycle_t *cycle);
 ngx_int_t ngx_http_mark_bells_init_worker(ngx_cycle_t *cycle);
 void ngx_http_mark_bell_ring(ngx_uint_t worker);
+void ngx_http_mark_bell_again(void);
 ngx_uint_t ngx_http_mark_bells_n(void);
 ngx_pid_t ngx_http_mark_bells_pid(ngx_uint_t worker);
 
@@ -513,16 +525,22 @@ ngx_uint_t ngx_http_mark_share_broken(void);
 ngx_http_mark_shared_t *ngx_http_mark_share_queue(ngx_str_t *key,
     ngx_rbtree_key_t hash);
 void ngx_http_mark_share_forget(ngx_http_mark_shared_t *sq);
+ngx_int_t ngx_http_mark_share_usage(ngx_http_mark_usage_t *usage);
 
 void ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q);
 ngx_uint_t ngx_http_mark_cell_take(ngx_queue_t *taken);
 void ngx_http_mark_cell_refuse(ngx_http_mark_queue_t *q,
     ngx_http_mark_item_t *item, ngx_uint_t late);
 void ngx_http_mark_cell_next(ngx_http_mark_queue_t *q);
+ngx_http_mark_item_t *ngx_http_mark_cell_waiting(ngx_http_mark_queue_t *q);
 void ngx_http_mark_cell_return(ngx_http_mark_cell_t *cell);
 void ngx_http_mark_cell_remove(ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_cell_check(ngx_http_mark_queue_t *q, uint64_t now);
+void ngx_http_mark_cell_detach(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_cell_heard(ngx_http_mark_main_conf_t *mmcf);
+
+void ngx_http_mark_sweep_check(ngx_http_mark_queue_t *q, uint64_t now);
+void ngx_http_mark_sweep_broken(ngx_http_mark_main_conf_t *mmcf);
+void ngx_http_mark_sweep_abandon(ngx_http_mark_queue_t *q);
 
 void ngx_http_mark_answer_members(ngx_http_mark_batch_t *batch,
     ngx_http_mark_fate_e fate, mark_parts_t *whole);

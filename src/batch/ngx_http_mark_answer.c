@@ -100,7 +100,7 @@ ngx_http_mark_answer_members(ngx_http_mark_batch_t *batch,
     }
 
     if (block->refs == 0) {
-        ngx_http_mark_share_free(block);
+        ngx_http_mark_block_free(block);
     }
 
     batch->ncells = 0;
@@ -155,14 +155,18 @@ ngx_http_mark_answer_block(ngx_http_mark_batch_t *batch,
 
     block = ngx_http_mark_share_alloc(size);
 
+    if (block) {
+        block->worker = ngx_worker;
+        block->refs = 0;
+        ngx_queue_insert_tail(&ngx_http_mark_share->blocks, &block->all);
+    }
+
     ngx_http_mark_share_unlock();
 
     if (block == NULL) {
         ngx_http_mark_count(batch->conf, unshared);
         return NULL;
     }
-
-    block->refs = 0;
 
     p = (u_char *) block + sizeof(ngx_http_mark_block_t);
     p = ngx_http_mark_answer_copy(p, &block->answer, &batch->answer);

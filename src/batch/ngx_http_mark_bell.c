@@ -115,6 +115,12 @@ ngx_http_mark_bells_close(void *data)
 
     ngx_uint_t  i;
 
+    /* the queues of a worker that ends go after this, and may want to ring */
+
+    if (ngx_http_mark_bells == b) {
+        ngx_http_mark_bells = NULL;
+    }
+
     for (i = 0; i < b->n; i++) {
         (void) close(b->fds[i]);
     }
@@ -233,6 +239,19 @@ ngx_http_mark_bell_ring(ngx_uint_t worker)
     }
 }
 
+
+/*
+ * Rings our own.  Whoever died between its mark and its write has left a bell
+ * that nobody else would ring any more.
+ */
+
+void
+ngx_http_mark_bell_again(void)
+{
+    ngx_http_mark_bells->bells[ngx_worker].rung = 0;
+    ngx_http_mark_bell_ring(ngx_worker);
+}
+
 #else
 
 ngx_int_t
@@ -251,6 +270,12 @@ ngx_http_mark_bells_init_worker(ngx_cycle_t *cycle)
 
 void
 ngx_http_mark_bell_ring(ngx_uint_t worker)
+{
+}
+
+
+void
+ngx_http_mark_bell_again(void)
 {
 }
 

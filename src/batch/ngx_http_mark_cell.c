@@ -16,14 +16,12 @@
 
 
 static ngx_http_mark_cell_t *ngx_http_mark_cell_create(
-    ngx_http_mark_ctx_t *ctx);
+    ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx);
 static void ngx_http_mark_cell_fill(ngx_http_mark_cell_t *cell,
     ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx);
 static ngx_int_t ngx_http_mark_cell_news(ngx_http_mark_main_conf_t *mmcf);
 static void ngx_http_mark_cell_left(ngx_http_mark_cell_t *cell);
 static void ngx_http_mark_cell_arrived(ngx_http_mark_cell_t *cell);
-static void ngx_http_mark_cell_detach(ngx_http_mark_ctx_t *ctx);
-static void ngx_http_mark_cell_abandon(ngx_http_mark_main_conf_t *mmcf);
 
 
 /*
@@ -51,7 +49,7 @@ ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q)
         ctx = item->ctx;
 
         if (!ctx->private) {
-            ctx->cell = ngx_http_mark_cell_create(ctx);
+            ctx->cell = ngx_http_mark_cell_create(q, ctx);
             ctx->private = (ctx->cell == NULL);
         }
     }
@@ -98,7 +96,7 @@ ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q)
         ngx_queue_insert_tail(&q->cells, &item->link);
         q->ncells++;
 
-        ngx_http_mark_share_add_cell(cell);
+        cell->state = NGX_HTTP_MARK_CELL_WAITING;
         ngx_http_mark_line_add(&q->shared->line, &cell->item);
     }
 
@@ -106,16 +104,36 @@ ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q)
 }
 
 
+/*
+ * With the lock held, a cell that is to be filled; known already, so that it
+ * is found should this worker die before it is in the line.
+ */
+
 static ngx_http_mark_cell_t *
-ngx_http_mark_cell_create(ngx_http_mark_ctx_t *ctx)
+ngx_http_mark_cell_create(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx)
 {
-    size_t  size;
+    size_t                 size;
+    ngx_http_mark_cell_t  *cell;
 
     size = sizeof(ngx_http_mark_cell_t)
            + ngx_align(ctx->req.parsed_len, NGX_ALIGNMENT)
            + ctx->req.body.len;
 
-    return ngx_http_mark_share_alloc(size);
+    cell = ngx_http_mark_share_alloc(size);
+    if (cell == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(cell, sizeof(ngx_http_mark_cell_t));
+
+    cell->state = NGX_HTTP_MARK_CELL_NEW;
+    cell->worker = ngx_worker;
+    cell->queue = q->shared;
+
+    ngx_queue_insert_tail(&ngx_http_mark_share->cells, &cell->all);
+    ngx_http_mark_share->ncells++;
+
+    return cell;
 }
 
 
@@ -125,15 +143,12 @@ ngx_http_mark_cell_fill(ngx_http_mark_cell_t *cell, ngx_http_mark_queue_t *q,
 {
     u_char  *p;
 
-    ngx_memzero(cell, sizeof(ngx_http_mark_cell_t));
-
     cell->item = ctx->item;
     cell->item.cell = cell;
 
-    cell->state = NGX_HTTP_MARK_CELL_WAITING;
-    cell->queue = q->shared;
     cell->counters = q->conf->counters;
-    cell->worker = ngx_worker;
+    cell->seat = q->main->seat;
+    cell->holder = *q->main->seat;
 
     cell->req = ctx->req;
 
@@ -194,6 +209,13 @@ ngx_http_mark_cell_take(ngx_queue_t *taken)
             cell->state = NGX_HTTP_MARK_CELL_TAKEN;
             cell->taker = ngx_worker;
             cell->taker_pid = ngx_pid;
+
+            /* a dead worker's gauges are gone, or another's by now */
+
+            if (*cell->seat == cell->holder) {
+                (void) ngx_atomic_fetch_add(&cell->counters->queued, -1);
+            }
+
             continue;
         }
 
@@ -212,7 +234,7 @@ ngx_http_mark_cell_take(ngx_queue_t *taken)
 
 /* The request and its cell part; the caller sees to the cell. */
 
-static void
+void
 ngx_http_mark_cell_detach(ngx_http_mark_ctx_t *ctx)
 {
     ngx_http_mark_queue_t  *q;
@@ -259,6 +281,29 @@ ngx_http_mark_cell_refuse(ngx_http_mark_queue_t *q, ngx_http_mark_item_t *item,
 
     ctx->late = late;
     ngx_http_mark_queue_shed(q, ctx);
+}
+
+
+/* With the lock held: the first of this worker's that wait; NULL: none. */
+
+ngx_http_mark_item_t *
+ngx_http_mark_cell_waiting(ngx_http_mark_queue_t *q)
+{
+    ngx_queue_t          *link;
+    ngx_http_mark_ctx_t  *ctx;
+
+    for (link = ngx_queue_head(&q->cells);
+         link != ngx_queue_sentinel(&q->cells);
+         link = ngx_queue_next(link))
+    {
+        ctx = ngx_queue_data(link, ngx_http_mark_ctx_t, item.link);
+
+        if (ctx->cell->state == NGX_HTTP_MARK_CELL_WAITING) {
+            return &ctx->cell->item;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -339,12 +384,6 @@ ngx_http_mark_cell_remove(ngx_http_mark_ctx_t *ctx)
 
     case NGX_HTTP_MARK_CELL_TAKEN:
         cell->gone = 1;
-
-        if (cell->boxed) {
-            ngx_queue_remove(&cell->box);
-            cell->boxed = 0;
-        }
-
         ngx_http_mark_cell_box(cell, cell->taker);
         break;
 
@@ -362,7 +401,7 @@ void
 ngx_http_mark_cell_heard(ngx_http_mark_main_conf_t *mmcf)
 {
     if (ngx_http_mark_share_broken()) {
-        ngx_http_mark_cell_abandon(mmcf);
+        ngx_http_mark_sweep_broken(mmcf);
         return;
     }
 
@@ -382,7 +421,7 @@ ngx_http_mark_cell_news(ngx_http_mark_main_conf_t *mmcf)
         return NGX_DONE;
     }
 
-    box = ngx_http_mark_share_box(ngx_worker);
+    box = &ngx_http_mark_share->boxes[ngx_worker];
 
     if (ngx_queue_empty(box)) {
         ngx_http_mark_share_unlock();
@@ -479,89 +518,5 @@ ngx_http_mark_cell_arrived(ngx_http_mark_cell_t *cell)
     if (ngx_http_mark_share_lock() == NGX_OK) {
         ngx_http_mark_cell_free(cell);
         ngx_http_mark_share_unlock();
-    }
-}
-
-
-/*
- * Takes back what was taken by workers that are no more.  The one that comes
- * in place of a dead one does that at once, but no worker comes for one that
- * died while it shut down.
- */
-
-void
-ngx_http_mark_cell_check(ngx_http_mark_queue_t *q, uint64_t now)
-{
-    ngx_queue_t           *link, *next;
-    ngx_http_mark_ctx_t   *ctx;
-    ngx_http_mark_cell_t  *cell;
-
-    if (now < q->checked + NGX_HTTP_MARK_GUARD) {
-        return;
-    }
-
-    q->checked = now;
-
-    if (ngx_http_mark_share_lock() != NGX_OK) {
-        return;
-    }
-
-    for (link = ngx_queue_head(&q->cells);
-         link != ngx_queue_sentinel(&q->cells);
-         link = next)
-    {
-        next = ngx_queue_next(link);
-        ctx = ngx_queue_data(link, ngx_http_mark_ctx_t, item.link);
-        cell = ctx->cell;
-
-        if (cell->state == NGX_HTTP_MARK_CELL_TAKEN
-            && kill(cell->taker_pid, 0) == -1 && ngx_errno == ESRCH)
-        {
-            ngx_http_mark_cell_detach(ctx);
-            ngx_http_mark_cell_free(cell);
-            ngx_http_mark_retry(q, ctx);
-        }
-    }
-
-    ngx_http_mark_share_unlock();
-}
-
-
-/* The shared queues are broken: every worker takes its requests back. */
-
-static void
-ngx_http_mark_cell_abandon(ngx_http_mark_main_conf_t *mmcf)
-{
-    ngx_queue_t            *link;
-    ngx_http_mark_ctx_t    *ctx;
-    ngx_http_mark_cell_t   *cell;
-    ngx_http_mark_queue_t  *q;
-
-    for (link = ngx_queue_head(&mmcf->lru);
-         link != ngx_queue_sentinel(&mmcf->lru);
-         link = ngx_queue_next(link))
-    {
-        q = ngx_queue_data(link, ngx_http_mark_queue_t, lru);
-
-        q->shared = NULL;
-
-        while (!ngx_queue_empty(&q->cells)) {
-            ctx = ngx_queue_data(ngx_queue_head(&q->cells),
-                                 ngx_http_mark_ctx_t, item.link);
-            cell = ctx->cell;
-
-            if (cell->state == NGX_HTTP_MARK_CELL_TAKEN) {
-                ngx_http_mark_count(q->conf, queued);
-            }
-
-            ngx_http_mark_cell_detach(ctx);
-
-            ctx->state = NGX_HTTP_MARK_QUEUED;
-            ngx_http_mark_line_add(&q->line, &ctx->item);
-        }
-
-        if (q->line.nitems) {
-            ngx_post_event(&q->event, &ngx_posted_events);
-        }
     }
 }

@@ -17,11 +17,16 @@ static mark_policy_reason_t ngx_http_mark_queue_decide(
     mark_policy_state_t *state, uint64_t *again);
 static void ngx_http_mark_queue_front(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line);
+static ngx_uint_t ngx_http_mark_queue_passed(ngx_http_mark_queue_t *q,
+    uint64_t now);
 static ngx_uint_t ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line);
 static ngx_int_t ngx_http_mark_queue_take(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line, mark_policy_state_t *state,
     mark_policy_reason_t reason, ngx_http_mark_load_t *load);
+static ngx_uint_t ngx_http_mark_queue_lead(ngx_http_mark_queue_t *q,
+    ngx_http_mark_line_t *line, mark_policy_state_t *state,
+    ngx_http_mark_load_t *load);
 static void ngx_http_mark_queue_trim(ngx_http_mark_queue_t *q);
 static void ngx_http_mark_queue_refuse(ngx_http_mark_queue_t *q,
     ngx_http_mark_item_t *item, ngx_uint_t late);
@@ -53,10 +58,8 @@ ngx_http_mark_queue_next(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
 
         if (ngx_http_mark_share_lock() != NGX_OK) {
 
-            /* the bell will tell */
-
-            *again = ngx_http_mark_now() + 1000;
-            return MARK_POLICY_WAIT;
+            ngx_http_mark_sweep_abandon(q);
+            return ngx_http_mark_queue_look(q, state, again, load);
         }
 
         reason = ngx_http_mark_queue_look(q, state, again, load);
@@ -145,9 +148,10 @@ ngx_http_mark_queue_look(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
             oldest = ngx_queue_data(ngx_queue_head(&line->ages),
                                     ngx_http_mark_item_t, age);
 
-            if (oldest->cell->worker != ngx_worker
-                || reason != MARK_POLICY_WAIT)
-            {
+            if (reason != MARK_POLICY_WAIT) {
+                when = state->now + NGX_HTTP_MARK_SECOND;
+
+            } else if (oldest->cell->worker != ngx_worker) {
                 when = ngx_max(when, state->now) + NGX_HTTP_MARK_SECOND;
             }
 
@@ -194,14 +198,15 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     reason = mark_policy_decide(&q->conf->policy, state, again);
 
     if (reason != MARK_POLICY_WAIT && line != &q->line
-        && !ngx_http_mark_queue_mine(q, line))
+        && !ngx_http_mark_queue_mine(q, line)
+        && !ngx_http_mark_queue_passed(q, now))
     {
         /* who has a part in it sends it, we what comes behind it */
 
         ngx_http_mark_cell_next(q);
         ngx_http_mark_gate_wait(q);
 
-        *again = now;
+        *again = now + NGX_HTTP_MARK_SECOND;
         return MARK_POLICY_WAIT;
     }
 
@@ -303,7 +308,9 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
     item = ngx_queue_data(ngx_queue_head(&load->items), ngx_http_mark_item_t,
                           link);
 
-    if (line != &q->line && ngx_http_mark_cell_take(&load->items) == 0) {
+    if (line != &q->line && ngx_http_mark_cell_take(&load->items) == 0
+        && ngx_http_mark_queue_lead(q, line, state, load) == 0)
+    {
 
         while (!ngx_queue_empty(&load->items)) {
             link = ngx_queue_head(&load->items);
@@ -317,6 +324,10 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
         ngx_http_mark_gate_leave(q->conf->gate);
 
         return NGX_DECLINED;
+    }
+
+    if (line != &q->line) {
+        q->shared->passed = 0;
     }
 
     if (reason == MARK_POLICY_OVERDUE) {
@@ -339,6 +350,83 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
     ngx_http_mark_service_leave(q, &load->flight);
 
     return NGX_OK;
+}
+
+
+/*
+ * Tells whether the worker of the first request has had its time since it was
+ * asked to look.
+ */
+
+static ngx_uint_t
+ngx_http_mark_queue_passed(ngx_http_mark_queue_t *q, uint64_t now)
+{
+    if (q->shared->passed == 0) {
+        q->shared->passed = now;
+    }
+
+    return now >= q->shared->passed + NGX_HTTP_MARK_SECOND;
+}
+
+
+/*
+ * A load with nothing of this worker's is for the worker of its first.  When
+ * that had its time, and may be stopped or dead, the first of our own takes
+ * the place of the last.  Returns the number of our own, 0 if it is not time.
+ */
+
+static ngx_uint_t
+ngx_http_mark_queue_lead(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
+    mark_policy_state_t *state, ngx_http_mark_load_t *load)
+{
+    size_t                 bytes;
+    ngx_uint_t             rows, limit;
+    ngx_queue_t           *link;
+    ngx_http_mark_item_t  *item, *own;
+
+    own = ngx_http_mark_cell_waiting(q);
+
+    if (own == NULL) {
+        return 0;
+    }
+
+    if (!ngx_http_mark_queue_passed(q, state->now)) {
+        return 0;
+    }
+
+    limit = mark_policy_rows(&q->conf->policy, state);
+    rows = own->rows;
+    bytes = own->bytes;
+
+    ngx_http_mark_line_remove(line, own);
+
+    for (link = ngx_queue_head(&load->items);
+         link != ngx_queue_sentinel(&load->items);
+         link = ngx_queue_next(link))
+    {
+        item = ngx_queue_data(link, ngx_http_mark_item_t, link);
+        rows += item->rows;
+        bytes += item->bytes;
+    }
+
+    while (!ngx_queue_empty(&load->items)
+           && (rows > limit || bytes > q->conf->max_bytes))
+    {
+        link = ngx_queue_last(&load->items);
+        ngx_queue_remove(link);
+
+        item = ngx_queue_data(link, ngx_http_mark_item_t, link);
+        ngx_http_mark_line_add(line, item);
+
+        load->n--;
+        rows -= item->rows;
+        bytes -= item->bytes;
+    }
+
+    ngx_queue_insert_tail(&load->items, &own->link);
+    load->n++;
+
+    return ngx_http_mark_cell_take(&load->items);
 }
 
 
@@ -406,13 +494,12 @@ void
 ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
     ngx_http_mark_load_t *load, mark_policy_reason_t reason)
 {
-    uint64_t                   sent;
-    const char                *name;
-    ngx_queue_t               *link;
-    ngx_http_mark_ctx_t       *ctx;
-    ngx_http_mark_item_t      *item;
-    ngx_http_mark_batch_t     *batch;
-    ngx_http_mark_counters_t  *counters;
+    uint64_t                sent;
+    const char             *name;
+    ngx_queue_t            *link;
+    ngx_http_mark_ctx_t    *ctx;
+    ngx_http_mark_item_t   *item;
+    ngx_http_mark_batch_t  *batch;
 
     name = mark_policy_reason(reason);
     sent = load->flight.sent;
@@ -436,9 +523,7 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
         ngx_queue_remove(link);
 
         item = ngx_queue_data(link, ngx_http_mark_item_t, link);
-        counters = item->cell ? item->cell->counters : q->conf->counters;
 
-        (void) ngx_atomic_fetch_add(&counters->queued, -1);
         ngx_http_mark_observe_usec(&q->conf->counters->queue_time,
                                    sent - item->arrived);
 
@@ -453,6 +538,8 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
 
             continue;
         }
+
+        ngx_http_mark_add(q->conf, queued, -1);
 
         ctx = item->ctx;
         ctx->queue = NULL;

@@ -227,8 +227,12 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
 
     now = ngx_http_mark_now();
 
+    if (q->shared && ngx_http_mark_share_broken()) {
+        ngx_http_mark_sweep_abandon(q);
+    }
+
     if (q->ncells) {
-        ngx_http_mark_cell_check(q, now);
+        ngx_http_mark_sweep_check(q, now);
     }
 
     ngx_http_mark_retry_run(q, now);

@@ -110,10 +110,11 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
 
     if (flight->shared) {
 
-        /* broken since: nobody looks at it any more */
+        /* broken since: nobody looks at it any more, but at our own */
 
         if (ngx_http_mark_share_lock() != NGX_OK) {
             ngx_http_mark_gate_leave(q->conf->gate);
+            ngx_post_event(&q->event, &ngx_posted_events);
             return;
         }
 

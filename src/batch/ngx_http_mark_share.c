@@ -33,26 +33,15 @@
 #define NGX_HTTP_MARK_SHARE_SIZE  (32 * 1024 * 1024)
 
 
-typedef struct {
-    ngx_atomic_t               inside;      /* pid of who has the lock */
-    ngx_atomic_t               broken;
-
-    ngx_rbtree_t               tree;
-    ngx_rbtree_node_t          sentinel;
-    ngx_queue_t                queues;
-    ngx_queue_t                cells;
-    ngx_queue_t                boxes[NGX_HTTP_MARK_WORKERS];
-} ngx_http_mark_share_t;
-
-
 static ngx_int_t ngx_http_mark_share_init_zone(ngx_shm_zone_t *zone,
     void *data);
-static void ngx_http_mark_share_sweep(ngx_uint_t worker);
+
+
+ngx_http_mark_share_t  *ngx_http_mark_share;
 
 
 /* Of the process. */
 
-static ngx_http_mark_share_t  *ngx_http_mark_share;
 static ngx_slab_pool_t        *ngx_http_mark_share_pool;
 static uint64_t                ngx_http_mark_share_rings;
 
@@ -150,6 +139,7 @@ ngx_http_mark_share_init_zone(ngx_shm_zone_t *zone, void *data)
                     ngx_str_rbtree_insert_value);
     ngx_queue_init(&share->queues);
     ngx_queue_init(&share->cells);
+    ngx_queue_init(&share->blocks);
 
     for (i = 0; i < NGX_HTTP_MARK_WORKERS; i++) {
         ngx_queue_init(&share->boxes[i]);
@@ -179,7 +169,7 @@ ngx_http_mark_share_init_worker(ngx_http_mark_main_conf_t *mmcf)
     ngx_http_mark_share = ngx_http_mark_share_pool->data;
 
     if (ngx_http_mark_bells_pid(ngx_worker)) {
-        ngx_http_mark_share_sweep(ngx_worker);
+        ngx_http_mark_sweep(ngx_worker);
     }
 }
 
@@ -317,27 +307,16 @@ ngx_http_mark_share_free(void *p)
 }
 
 
-ngx_queue_t *
-ngx_http_mark_share_box(ngx_uint_t worker)
-{
-    return &ngx_http_mark_share->boxes[worker];
-}
-
-
-void
-ngx_http_mark_share_add_cell(ngx_http_mark_cell_t *cell)
-{
-    ngx_queue_insert_tail(&ngx_http_mark_share->cells, &cell->all);
-}
-
-
-/* Puts a cell into the box of a worker, which will be rung. */
+/*
+ * Puts a cell into the box of a worker, which will be rung: also for one that
+ * is in it already, as who put it there may have died before it rang.
+ */
 
 void
 ngx_http_mark_cell_box(ngx_http_mark_cell_t *cell, ngx_uint_t worker)
 {
     if (cell->boxed) {
-        return;
+        ngx_queue_remove(&cell->box);
     }
 
     cell->boxed = 1;
@@ -357,11 +336,21 @@ ngx_http_mark_cell_free(ngx_http_mark_cell_t *cell)
     }
 
     if (cell->block && --cell->block->refs == 0) {
-        ngx_http_mark_share_free(cell->block);
+        ngx_http_mark_block_free(cell->block);
     }
 
     ngx_queue_remove(&cell->all);
+    ngx_http_mark_share->ncells--;
+
     ngx_http_mark_share_free(cell);
+}
+
+
+void
+ngx_http_mark_block_free(ngx_http_mark_block_t *block)
+{
+    ngx_queue_remove(&block->all);
+    ngx_http_mark_share_free(block);
 }
 
 
@@ -408,6 +397,7 @@ ngx_http_mark_share_queue(ngx_str_t *key, ngx_rbtree_key_t hash)
     sq->sn.node.key = hash;
     ngx_rbtree_insert(&share->tree, &sq->sn.node);
     ngx_queue_insert_tail(&share->queues, &sq->all);
+    share->nqueues++;
 
 found:
 
@@ -429,90 +419,43 @@ ngx_http_mark_share_forget(ngx_http_mark_shared_t *sq)
     }
 
     sq->users &= ~((uint64_t) 1 << ngx_worker);
-
-    if (sq->users == 0 && sq->line.nitems == 0) {
-        ngx_rbtree_delete(&ngx_http_mark_share->tree, &sq->sn.node);
-        ngx_queue_remove(&sq->all);
-        ngx_http_mark_share_free(sq);
-    }
+    ngx_http_mark_share_drop(sq);
 
     ngx_http_mark_share_unlock();
 }
 
 
-/* This worker has the place of one that died: its traces are removed. */
+/* With the lock held, frees a queue that no worker knows any more. */
 
-static void
-ngx_http_mark_share_sweep(ngx_uint_t worker)
+void
+ngx_http_mark_share_drop(ngx_http_mark_shared_t *sq)
 {
-    ngx_queue_t             *link, *next;
-    ngx_http_mark_cell_t    *cell;
-    ngx_http_mark_shared_t  *sq;
-
-    if (ngx_http_mark_share_lock() != NGX_OK) {
+    if (sq->users || sq->line.nitems) {
         return;
     }
 
-    for (link = ngx_queue_head(&ngx_http_mark_share->cells);
-         link != ngx_queue_sentinel(&ngx_http_mark_share->cells);
-         link = next)
-    {
-        next = ngx_queue_next(link);
-        cell = ngx_queue_data(link, ngx_http_mark_cell_t, all);
+    ngx_rbtree_delete(&ngx_http_mark_share->tree, &sq->sn.node);
+    ngx_queue_remove(&sq->all);
+    ngx_http_mark_share->nqueues--;
 
-        if (cell->state == NGX_HTTP_MARK_CELL_TAKEN && cell->taker == worker)
-        {
-            if (cell->gone || cell->worker == worker) {
-                ngx_http_mark_cell_free(cell);
-                continue;
-            }
+    ngx_http_mark_share_free(sq);
+}
 
-            /* for its own worker to try again */
 
-            cell->state = NGX_HTTP_MARK_CELL_RETURNED;
-            ngx_http_mark_cell_box(cell, cell->worker);
-            continue;
-        }
+/* For mark_status.  NGX_DECLINED: nothing is shared, or no longer. */
 
-        if (cell->worker != worker) {
-            continue;
-        }
-
-        if (cell->state == NGX_HTTP_MARK_CELL_TAKEN) {
-            cell->gone = 1;
-            ngx_http_mark_cell_box(cell, cell->taker);
-            continue;
-        }
-
-        if (cell->state == NGX_HTTP_MARK_CELL_WAITING) {
-            ngx_http_mark_line_remove(&cell->queue->line, &cell->item);
-        }
-
-        ngx_http_mark_cell_free(cell);
+ngx_int_t
+ngx_http_mark_share_usage(ngx_http_mark_usage_t *usage)
+{
+    if (ngx_http_mark_share_lock() != NGX_OK) {
+        return NGX_DECLINED;
     }
 
-    for (link = ngx_queue_head(&ngx_http_mark_share->queues);
-         link != ngx_queue_sentinel(&ngx_http_mark_share->queues);
-         link = ngx_queue_next(link))
-    {
-        sq = ngx_queue_data(link, ngx_http_mark_shared_t, all);
-
-        sq->users &= ~((uint64_t) 1 << worker);
-
-        sq->service.in_flight -= sq->in_flight[worker];
-        sq->service.current = ngx_min(sq->service.current,
-                                      sq->service.in_flight);
-        sq->in_flight[worker] = 0;
-
-        /* somebody who waits there has to look whether it can leave now */
-
-        if (sq->line.nitems) {
-            cell = (ngx_http_mark_cell_t *) ngx_queue_data(
-                       ngx_queue_head(&sq->line.items), ngx_http_mark_item_t,
-                       link);
-            ngx_http_mark_cell_box(cell, cell->worker);
-        }
-    }
+    usage->queues = ngx_http_mark_share->nqueues;
+    usage->cells = ngx_http_mark_share->ncells;
+    usage->bytes_free = ngx_http_mark_share_pool->pfree * ngx_pagesize;
 
     ngx_http_mark_share_unlock();
+
+    return NGX_OK;
 }

@@ -10,7 +10,8 @@
 
 
 typedef enum {
-    NGX_HTTP_MARK_CELL_WAITING = 0,  /* in the line of its queue */
+    NGX_HTTP_MARK_CELL_NEW = 0,      /* its worker writes it */
+    NGX_HTTP_MARK_CELL_WAITING,      /* in the line of its queue */
     NGX_HTTP_MARK_CELL_TAKEN,        /* in a batch of the taker's */
     NGX_HTTP_MARK_CELL_ANSWERED,     /* in the box of its worker */
     NGX_HTTP_MARK_CELL_RETURNED,     /* the same: it has to go alone */
@@ -31,6 +32,8 @@ struct ngx_http_mark_shared_s {
                                             /* each */
     ngx_http_mark_line_t       line;
     ngx_http_mark_service_t    service;
+    uint64_t                   passed;      /* usec; 0: to nobody, see */
+                                            /* dispatch */
     ngx_uint_t                 in_flight[NGX_HTTP_MARK_WORKERS];
 };
 
@@ -38,7 +41,9 @@ struct ngx_http_mark_shared_s {
 /* The answer to a batch, for its members in other workers. */
 
 struct ngx_http_mark_block_s {
-    ngx_uint_t                 refs;
+    ngx_queue_t                all;         /* in share->blocks */
+    ngx_uint_t                 worker;      /* that makes it */
+    ngx_uint_t                 refs;        /* 0: it is being made */
     ngx_http_mark_answer_t     answer;
 };
 
@@ -50,7 +55,12 @@ struct ngx_http_mark_cell_s {
     mark_request_t             req;
     ngx_http_mark_cell_e       state;
     ngx_http_mark_shared_t    *queue;
-    ngx_http_mark_counters_t  *counters;    /* of its worker */
+
+    /* of its worker, for as long as that has this seat */
+
+    ngx_http_mark_counters_t  *counters;
+    ngx_atomic_t              *seat;
+    ngx_atomic_uint_t          holder;
 
     ngx_queue_t                all;         /* in share->cells */
     ngx_queue_t                box;         /* of a worker, if boxed */
@@ -77,6 +87,29 @@ struct ngx_http_mark_cell_s {
 };
 
 
+/* The zone. */
+
+typedef struct {
+    ngx_atomic_t               inside;      /* pid of who has the lock */
+    ngx_atomic_t               broken;
+
+    ngx_rbtree_t               tree;
+    ngx_rbtree_node_t          sentinel;
+    ngx_queue_t                queues;
+    ngx_uint_t                 nqueues;
+
+    ngx_queue_t                cells;
+    ngx_uint_t                 ncells;
+    ngx_queue_t                blocks;
+    ngx_queue_t                boxes[NGX_HTTP_MARK_WORKERS];
+} ngx_http_mark_share_t;
+
+
+/* Of the process; NULL: it shares nothing. */
+
+extern ngx_http_mark_share_t  *ngx_http_mark_share;
+
+
 ngx_int_t ngx_http_mark_share_lock(void);
 void ngx_http_mark_share_unlock(void);
 
@@ -84,15 +117,16 @@ void ngx_http_mark_share_unlock(void);
 
 void *ngx_http_mark_share_alloc(size_t size);
 void ngx_http_mark_share_free(void *p);
-void ngx_http_mark_share_add_cell(ngx_http_mark_cell_t *cell);
+void ngx_http_mark_share_drop(ngx_http_mark_shared_t *sq);
 
 void ngx_http_mark_cell_free(ngx_http_mark_cell_t *cell);
 void ngx_http_mark_cell_box(ngx_http_mark_cell_t *cell, ngx_uint_t worker);
+void ngx_http_mark_block_free(ngx_http_mark_block_t *block);
 
-/* Its boxes; without the lock. */
+/* Without it. */
 
-ngx_queue_t *ngx_http_mark_share_box(ngx_uint_t worker);
 void ngx_http_mark_share_ring(void);
+void ngx_http_mark_sweep(ngx_uint_t worker);
 
 
 #endif /* _NGX_HTTP_MARK_SHARE_H_INCLUDED_ */

@@ -330,6 +330,8 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
 
     ngx_shmtx_unlock(&shpool->mutex);
 
+    mmcf->seat = &shm->seats[seat];
+
     mlcfp = mmcf->confs.elts;
 
     for (i = 0; i < mmcf->confs.nelts; i++) {
