@@ -14,6 +14,7 @@ typedef struct {
 } ngx_http_mark_metric_t;
 
 
+static u_char *ngx_http_mark_prometheus_shared(u_char *p);
 static u_char *ngx_http_mark_prometheus_head(u_char *p, const char *name,
     const char *type, const char *help);
 static u_char *ngx_http_mark_prometheus_line(u_char *p, const char *name,
@@ -76,6 +77,10 @@ static ngx_http_mark_metric_t  ngx_http_mark_metrics[] = {
     { "nginx_mark_body_files_total", "counter",
       "Bodies larger than client_body_buffer_size, read back from a file.",
       offsetof(ngx_http_mark_counters_t, body_files) },
+
+    { "nginx_mark_unshared_total", "counter",
+      "Requests and answers for which mark_share had no room.",
+      offsetof(ngx_http_mark_counters_t, unshared) },
 
     { "nginx_mark_carriers_created_total", "counter",
       "Upstream requests that were made for batches of two or more.",
@@ -176,7 +181,9 @@ ngx_http_mark_prometheus(u_char *p, ngx_http_mark_main_conf_t *mmcf,
                                              mlcfp[i], &sets[i].batch_time);
     }
 
-    return ngx_http_mark_prometheus_upstreams(p, mmcf);
+    p = ngx_http_mark_prometheus_upstreams(p, mmcf);
+
+    return ngx_http_mark_prometheus_shared(p);
 }
 
 
@@ -218,6 +225,34 @@ ngx_http_mark_prometheus_upstreams(u_char *p, ngx_http_mark_main_conf_t *mmcf)
     }
 
     return p;
+}
+
+
+/* Of all locations together. */
+
+static u_char *
+ngx_http_mark_prometheus_shared(u_char *p)
+{
+    ngx_http_mark_usage_t  usage;
+
+    if (ngx_http_mark_share_usage(&usage) != NGX_OK) {
+        return p;
+    }
+
+    p = ngx_http_mark_prometheus_head(p, "nginx_mark_shared_queues", "gauge",
+                                      "Queues that workers share.");
+    p = ngx_sprintf(p, "nginx_mark_shared_queues %ui\n", usage.queues);
+
+    p = ngx_http_mark_prometheus_head(p, "nginx_mark_shared_cells", "gauge",
+                                      "Requests in the memory that workers "
+                                      "share, waiting or in a batch.");
+    p = ngx_sprintf(p, "nginx_mark_shared_cells %ui\n", usage.cells);
+
+    p = ngx_http_mark_prometheus_head(p, "nginx_mark_shared_free_bytes",
+                                      "gauge",
+                                      "Free in that memory, in whole pages.");
+    return ngx_sprintf(p, "nginx_mark_shared_free_bytes %uz\n",
+                       usage.bytes_free);
 }
 
 

@@ -150,6 +150,7 @@ ngx_http_mark_status_json(u_char *p, ngx_http_mark_main_conf_t *mmcf,
     ngx_uint_t                  i;
     ngx_atomic_uint_t           created, freed, queued, in_flight;
     ngx_http_mark_gate_t      **gatep;
+    ngx_http_mark_usage_t       usage;
     ngx_http_mark_loc_conf_t  **mlcfp;
 
     mlcfp = mmcf->locations.elts;
@@ -169,8 +170,19 @@ ngx_http_mark_status_json(u_char *p, ngx_http_mark_main_conf_t *mmcf,
     p = ngx_sprintf(p, "{\"version\": \"" NGX_HTTP_MARK_VERSION "\",\n"
                        " \"carriers\": {\"created\": %uA, \"freed\": %uA},\n"
                        " \"queued\": %uA, \"in_flight\": %uA,\n"
-                       " \"locations\": [",
+                       " \"shared\": ",
                     created, freed, queued, in_flight);
+
+    if (ngx_http_mark_share_usage(&usage) == NGX_OK) {
+        p = ngx_sprintf(p, "{\"queues\": %ui, \"cells\": %ui, "
+                           "\"bytes_free\": %uz}",
+                        usage.queues, usage.cells, usage.bytes_free);
+
+    } else {
+        p = ngx_sprintf(p, "null");
+    }
+
+    p = ngx_sprintf(p, ",\n \"locations\": [");
 
     for (i = 0; i < mmcf->locations.nelts; i++) {
         p = ngx_sprintf(p, "%s\n", i ? "," : "");
