@@ -182,6 +182,17 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
         ngx_http_mark_line_state(line, s, now, state);
         state->blocked = ngx_http_mark_gate_full(q->conf->gate);
 
+        /*
+         * What there was no room for is not seen by the others, who would
+         * keep the backend busy for ever: it waits for this worker's own.
+         */
+
+        if (line == &q->line && q->shared
+            && ngx_http_mark_queue_own(q) == 0)
+        {
+            state->in_flight = ngx_min(state->in_flight, q->flying);
+        }
+
         item = ngx_http_mark_line_late(line, q->conf, state);
         if (item == NULL) {
             break;
