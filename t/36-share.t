@@ -11,6 +11,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
+use POSIX ();
 use Test::Mark;
 use Test::Mark::HTTP;
 use Test::Mark::HTTP2;
@@ -38,6 +39,9 @@ my $b = $t->backend(8081, handler => sub {
              'm 2', 'Content-Type' => 'application/json; charset=utf-8' ] }
         if $req->{uri} eq '/headers';
     return { delay => 30 } if $req->{uri} eq '/slow';
+    return { delay => 0.02 } if $req->{uri} eq '/busy-all';
+    return { rows => [ map { '"' . $_ x 200000 . '"' } @{$req->{rows}} ] }
+        if $req->{uri} eq '/grows';
 
     if ($req->{uri} eq '/gate') {
         for (1 .. 2000) {
@@ -91,6 +95,12 @@ http {
                         proxy_pass http://b; }
         location /late { mark_batch v1; mark_slo 300ms;
                          mark_timeout_action reject; proxy_pass http://b; }
+
+        location /grows { mark_batch v1; mark_max_batch_bytes 8m;
+                          proxy_pass http://b; }
+        location /busy-all { access_log off; mark_batch v1;
+                             mark_max_queue_delay auto;
+                             proxy_pass http://b; }
 
         location /down {
             mark_batch v1;
@@ -366,10 +376,37 @@ like(http_get($p, '/metrics')->{body},
     cmp_ok($t->location('/large')->{unshared}, '>=', 8,
         'small zone: counted');
 
-    # answers that have no room
-
     @r = ask('/large', 1 .. 8);
     answers('small zone: small ones', \@r, 1 .. 8);
+
+    # answers that have no room: each is asked for again, alone
+
+    $before = $t->location('/grows')->{retries};
+    @r = ask('/grows', 1 .. 8);
+    answers('large answers', \@r, map { '"' . $_ x 200000 . '"' } 1 .. 8);
+    cmp_ok($t->location('/grows')->{retries}, '>=', 6,
+        'large answers: tried again');
+    cmp_ok($t->location('/grows')->{unshared}, '>=', 1,
+        'large answers: counted');
+
+    # what has no room does not wait for ever behind those that have and keep
+    # the backend busy, from other workers alone
+
+    my @busy = spread(12);
+    my $pid = closed_loop('/busy-all', map { @busy[4 * $_, 4 * $_ + 1] }
+                          0 .. 11);
+
+    ok($t->reached('/busy-all', in_flight => 1), 'small zone: busy');
+    @r = ask_some([ @c[2, 3] ], '/busy-all',
+                  map { '"' . 'y' x 200000 . "$_\"" } 1, 2);
+    answers('small zone: beside others', \@r,
+            map { '"' . 'y' x 200000 . "$_\"" } 1, 2);
+    is(waitpid($pid, POSIX::WNOHANG()), 0,
+        'small zone: and while they go on');
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    $_->close for @busy;
+
     idle('small zone');
     is($t->status->{shared}{bytes_free} > $free - 100 * 1024, 1,
         'small zone: all is free again');
@@ -535,6 +572,24 @@ sub logged {
     });
 
     return @found;
+}
+
+
+# in a process of its own, until it is killed
+
+sub closed_loop {
+    my ($uri, @clients) = @_;
+
+    my $pid = fork;
+    die "cannot fork: $!\n" unless defined $pid;
+    return $pid if $pid;
+
+    send_to(\@clients, $uri, 1 .. @clients);
+
+    for (my $i = 0;; $i = ($i + 1) % @clients) {
+        $clients[$i]->response->{complete} or POSIX::_exit(1);
+        send_to([ $clients[$i] ], $uri, $i);
+    }
 }
 
 

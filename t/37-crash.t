@@ -179,17 +179,58 @@ SKIP: {
               qr/"ngx_http_mark_share" was locked by/);
     $t->{leak_check} = 0;
 
+    # between the mark on a bell and its ring: what is in the boxes is found
+
+    @c = spread(2);
+    unlink $gate;
+    send_to([ @c[0 .. 6] ], '/gate', 1 .. 7);
+    ok($t->reached('/gate', queued => 7), 'bell: waiting');
+    send_to([ $c[7] ], '/gate', 8);
+    ok($t->reached('/gate', queued => 0, in_flight => 1), 'bell: in flight');
+    dies('ring', sub { $t->write_file('gate', '') });
+    @r = map { $_->response } @c[0 .. 2, 4 .. 6];
+    answers('bell', \@r, 1 .. 3, 5 .. 7);
+    is($t->location('/gate')->{retries}, 0, 'bell: from the boxes');
+
+    @c = spread(2);
+    @r = ask('/full', 1 .. 8);
+    answers('bell: afterwards', \@r, 1 .. 8);
+    idle('bell');
+
+    # with a cell, or an answer, that is not complete: it is freed
+
+    my $free = $t->status->{shared}{bytes_free};
+    my $row = '"' . 'x' x (12345 - 2) . '"';
+
+    @c = spread(2);
+    dies('copy', sub {
+        send_to([ $c[0] ], '/full', '"' . 'x' x (12345 - 19) . '"');
+    });
+    ok($t->reached('/full', queued => 0), 'cell: nothing waits');
+    idle('cell');
+    is($t->status->{shared}{bytes_free}, $free, 'cell: nothing is lost');
+
+    @c = spread(2);
+    unlink $gate;
+    send_to([ @c[0 .. 6] ], '/gate', map { $row } 1 .. 7);
+    ok($t->reached('/gate', queued => 7), 'answer: waiting');
+    send_to([ $c[7] ], '/gate', $row);
+    ok($t->reached('/gate', queued => 0, in_flight => 1),
+        'answer: in flight');
+    dies('copy', sub { $t->write_file('gate', '') });
+    @r = map { $_->response } @c[0 .. 2, 4 .. 6];
+    answers('answer', \@r, map { $row } 1 .. 6);
+    is($t->location('/gate')->{retries}, 6, 'answer: tried again');
+    idle('answer');
+    is($t->status->{shared}{bytes_free}, $free, 'answer: nothing is lost');
+
+    # with the lock held
+
     @c = spread(2);
     send_to([ @c[0 .. 2] ], '/wait', 1 .. 3);
     ok($t->reached('/wait', queued => 3), 'broken: three wait');
 
-    my @before = $t->workers;
-    $t->write_file('die', '');
-    send_to([ $c[3] ], '/wait', 4);
-    ok(wait_for(sub {
-        my @now = $t->workers;
-        return @now == WORKERS && "@now" ne "@before";
-    }), 'broken: a worker has died');
+    dies('lock', sub { send_to([ $c[3] ], '/wait', 4) });
 
     my %alive = map { $_ => 1 } $t->workers;
     @r = grep { $_->{status} }
@@ -216,7 +257,6 @@ SKIP: {
     is(join(' ', map { $_->{status} } @r), join(' ', (400) x 32),
         'broken: retries');
 
-    unlink $t->dir . '/die';
     ok($t->reload, 'broken: reload');
     @c = spread(2);
     @r = ask('/full', 1 .. 8);
@@ -287,6 +327,26 @@ http {
     }
 }
 EOC
+}
+
+
+# a worker dies at this place, once, when the code was run
+
+sub dies {
+    my ($where, $code) = @_;
+
+    my @before = $t->workers;
+
+    $t->write_file("die-$where", '');
+    $code->();
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    ok(wait_for(sub {
+        my @now = $t->workers;
+        return @now == WORKERS && "@now" ne "@before"
+            && !-e $t->dir . "/die-$where";
+    }), "a worker has died: $where");
 }
 
 
@@ -408,9 +468,10 @@ sub load_end {
 }
 
 
-# A library that kills a worker which asks for the time while it holds the
-# lock of the 5m zone, once, when there is a file "die".  The lock is the
-# first word of the zone.
+# A library that kills a worker, once, at the place that the name of a file
+# tells: die-lock, when it asks for the time while it holds the lock, the first
+# word of the 5m zone; die-ring, before it writes to an eventfd; die-copy,
+# before it copies 12345 bytes into the zone.
 
 sub deadly {
     my $dir = $t->dir;
@@ -418,9 +479,20 @@ sub deadly {
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define SIZE  (5 * 1024 * 1024)
+
+static void
+die(const char *file)
+{
+    if (unlink(file) == 0) {
+        raise(SIGKILL);
+    }
+}
 
 static unsigned long *
 zone(void)
@@ -433,7 +505,7 @@ zone(void)
 
     while (f && fgets(line, sizeof(line), f)) {
         if (sscanf(line, "%lx-%lx rw-s", &from, &to) == 2
-            && to - from == 5 * 1024 * 1024)
+            && to - from == SIZE)
         {
             fclose(f);
             return (unsigned long *) from;
@@ -449,18 +521,54 @@ clock_gettime(clockid_t id, struct timespec *ts)
 {
     unsigned long  *lock;
 
-    if (access("$dir/die", F_OK) == 0) {
+    if (access("$dir/die-lock", F_OK) == 0) {
         lock = zone();
 
-        if (lock && (pid_t) *lock == getpid() && unlink("$dir/die") == 0) {
-            raise(SIGKILL);
+        if (lock && (pid_t) *lock == getpid()) {
+            die("$dir/die-lock");
         }
     }
 
     return syscall(SYS_clock_gettime, id, ts);
 }
+
+ssize_t
+write(int fd, const void *buf, size_t n)
+{
+    char     path[64], to[64];
+    ssize_t  len;
+
+    if (n == 8 && access("$dir/die-ring", F_OK) == 0) {
+        sprintf(path, "/proc/self/fd/%d", fd);
+        len = readlink(path, to, sizeof(to) - 1);
+
+        if (len > 0 && memmem(to, len, "eventfd", 7)) {
+            die("$dir/die-ring");
+        }
+    }
+
+    return syscall(SYS_write, fd, buf, n);
+}
+
+void *
+memcpy(void *dst, const void *src, size_t n)
+{
+    unsigned long  at;
+
+    if (n == 12345 && access("$dir/die-copy", F_OK) == 0) {
+        at = (unsigned long) zone();
+
+        if ((unsigned long) dst - at < SIZE) {
+            die("$dir/die-copy");
+        }
+    }
+
+    return memmove(dst, src, n);
+}
 EOC
 
-    return system($Config::Config{cc} || 'cc', '-shared', '-fPIC', '-o',
-                  "$dir/deadly.so", $file) == 0 ? "$dir/deadly.so" : undef;
+    my @cc = ($Config::Config{cc} || 'cc', '-shared', '-fPIC', '-fno-builtin');
+
+    return system(@cc, '-o', "$dir/deadly.so", $file) == 0
+        ? "$dir/deadly.so" : undef;
 }
