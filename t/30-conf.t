@@ -109,6 +109,27 @@ like(refused(location("$proxy\nmark_batch v1;\n"
     qr/directive is not allowed here|"proxy_store" would/,
     'proxy_store in if');
 
+# mark_share stands in http.
+
+for (['mark_share;', qr/invalid number of arguments in "mark_share"/],
+     ['mark_share maybe;', qr/"mark_share" directive is "on", "on" and a s/],
+     ['mark_share off 1m;', qr/"mark_share" directive is "on", "on" and a s/],
+     ['mark_share on 1m 1m;', qr/invalid number of arguments/],
+     ['mark_share on 1023k;', qr/has an invalid size, it is at least "1m"/],
+     ['mark_share on much;', qr/has an invalid size, it is at least "1m"/],
+     ['mark_share on; mark_share off;', qr/"mark_share" directive is dup/])
+{
+    my ($text, $message) = @$_;
+
+    like(refused(location("$proxy\nmark_batch v1;", $text)), $message, $text);
+}
+
+accepted($_, location("$proxy\nmark_batch v1;", $_))
+    for 'mark_share on;', 'mark_share on 1m;', 'mark_share off;';
+
+like(refused(location("mark_share on;\n$proxy")),
+    qr/"mark_share" directive is not allowed here/, 'mark_share: context');
+
 # The other upstreams, and those that are not known.
 
 for my $pass ('fastcgi', 'uwsgi', 'scgi') {
