@@ -319,7 +319,7 @@ for my $l (@{$status->{locations}}) {
     my %expected = (
         (map { ("nginx_mark_${_}_total{$labels}" => $l->{$_}) }
             qw(requests rows failed_batches retries expired rejected aborted
-               body_files)),
+               body_files unshared)),
         (map { ("nginx_mark_slo_${_}_total{$labels}" => $l->{slo}{$_}) }
             qw(met missed)),
         (map { ("nginx_mark_carriers_${_}_total{$labels}"
@@ -394,7 +394,11 @@ sub parse {
 
         my $labelled = qr/\{\w+=$value(?:,\w+=$value)*\}/;
 
-        if (!/^(nginx_mark_[a-z_]+)($labelled) (\d+(?:\.\d+)?)$/) {
+        # what workers share is of no location
+
+        my $bare = $now =~ /^nginx_mark_shared_/ ? qr/(?!\{)/ : $labelled;
+
+        if (!/^(nginx_mark_[a-z_]+)($bare) (\d+(?:\.\d+)?)$/) {
             push @wrong, $_;
             next;
         }
