@@ -202,7 +202,7 @@ sub is_late {
 {
     my $l = $t->location('/')->{learned};
 
-    cmp_ok($l->{base_seconds} + $l->{row_seconds}, '>=', 0.05,
+    cmp_ok($l->{base_seconds} + $l->{row_seconds}, '>=', 0.02,
            'status: what a batch takes');
     cmp_ok($l->{concurrency}, '>=', 1, 'status: batches at one time');
     ok(defined $l->{residual_seconds} && !exists $l->{slo_rows},

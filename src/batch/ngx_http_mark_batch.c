@@ -22,6 +22,7 @@ static ngx_http_mark_fate_e ngx_http_mark_batch_split(
     ngx_http_mark_batch_t *batch);
 static void ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch,
     const char *why);
+static ngx_uint_t ngx_http_mark_batch_named(ngx_http_mark_batch_t *batch);
 static void ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
     ngx_http_mark_fate_e fate);
 
@@ -257,6 +258,10 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     now = ngx_http_mark_now();
     batch->answered = now;
 
+    /* a large one is as much memory as the answers will be */
+
+    (void) ngx_pfree(batch->pool, batch->body->start);
+
     for (i = 0; i < batch->nslots; i++) {
         if (batch->slots[i]) {
             batch->slots[i]->answered = now;
@@ -461,6 +466,32 @@ ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch, const char *why)
 }
 
 
+/* Tells whether the answer to all is one for each, in its slice. */
+
+static ngx_uint_t
+ngx_http_mark_batch_named(ngx_http_mark_batch_t *batch)
+{
+    mark_body_t    body;
+    mark_memory_t  memory;
+
+    if (batch->conf->codec->error == NULL || batch->reply_binary) {
+        return 0;
+    }
+
+    body.data = batch->reply;
+    body.len = batch->reply_len;
+    body.json_len = 0;
+    body.binary = 0;
+
+    memory.alloc = ngx_http_mark_alloc;
+    memory.pool = batch->pool;
+
+    return batch->conf->codec->error(&body, batch->slices, batch->nslots,
+                                     &memory)
+           == MARK_CODEC_OK;
+}
+
+
 /*
  * The slots are read again for each member: finishing one request of an
  * HTTP/2 connection can end others.
@@ -471,10 +502,17 @@ ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
     ngx_http_mark_fate_e fate)
 {
     ngx_uint_t            i;
+    ngx_uint_t            well;
     mark_span_t           span;
     mark_parts_t          whole;
     ngx_connection_t     *c;
     ngx_http_mark_ctx_t  *ctx;
+
+    well = (fate == NGX_HTTP_MARK_SPLIT);
+
+    if (fate == NGX_HTTP_MARK_SAME && ngx_http_mark_batch_named(batch)) {
+        fate = NGX_HTTP_MARK_SPLIT;
+    }
 
     span.data = batch->reply;
     span.len = batch->reply_len;
@@ -501,7 +539,7 @@ ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
         ctx->state = NGX_HTTP_MARK_DONE;
         ctx->batch = NULL;
 
-        ngx_http_mark_retry_end(ctx, fate == NGX_HTTP_MARK_SPLIT);
+        ngx_http_mark_retry_end(ctx, well);
 
         c = ctx->request->connection;
 

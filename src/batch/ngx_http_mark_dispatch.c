@@ -232,6 +232,13 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
         && q->conf->timeout_action == NGX_HTTP_MARK_REJECT)
     {
         last = state->deadline - mark_latency_mean(&s->latency, 1);
+
+        /* it may be tried in spite of that, and then is late at its deadline */
+
+        if (last <= now) {
+            last = state->deadline;
+        }
+
         *again = ngx_min(*again, last);
     }
 

@@ -150,6 +150,15 @@ typedef struct {
     mark_codec_status_t  (*split)(const mark_body_t *body,
         mark_slice_t *slices, size_t n, const mark_codec_conf_t *conf,
         mark_memory_t *memory);
+
+    /*
+     * Makes of an error that is the same for all the one that each would have
+     * got alone, where it says whose it is.  MARK_CODEC_UNSUPPORTED: it does
+     * not.  NULL: it never does.
+     */
+
+    mark_codec_status_t  (*error)(const mark_body_t *body,
+        mark_slice_t *slices, size_t n, mark_memory_t *memory);
 } mark_codec_t;
 
 
@@ -164,6 +173,11 @@ mark_memory_alloc(mark_memory_t *memory, size_t size)
 {
     return memory->alloc(memory->pool, size);
 }
+
+
+/* V2's error(). */
+mark_codec_status_t mark_v2_error(const mark_body_t *body,
+    mark_slice_t *slices, size_t n, mark_memory_t *memory);
 
 
 /* Adds a span to parts, which has room for it. */

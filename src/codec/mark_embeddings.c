@@ -38,7 +38,8 @@ const mark_codec_t  mark_embeddings_codec = {
     "\", \"type\": \"server_error\", \"param\": null, \"code\": null}}",
     mark_embeddings_parse,
     mark_embeddings_join,
-    mark_embeddings_split
+    mark_embeddings_split,
+    NULL
 };
 
 

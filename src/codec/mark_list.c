@@ -52,7 +52,8 @@ const mark_codec_t  mark_list_codec = {
     "\"}",
     mark_list_parse,
     mark_list_join,
-    mark_list_split
+    mark_list_split,
+    NULL
 };
 
 

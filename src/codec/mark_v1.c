@@ -31,7 +31,8 @@ const mark_codec_t  mark_v1_codec = {
     "\"}",
     mark_v1_parse,
     mark_v1_join,
-    mark_v1_split
+    mark_v1_split,
+    NULL
 };
 
 

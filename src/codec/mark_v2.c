@@ -13,7 +13,8 @@ const mark_codec_t  mark_v2_codec = {
     "\"}",
     mark_v2_parse,
     mark_v2_join,
-    mark_v2_split
+    mark_v2_split,
+    mark_v2_error
 };
 
 

@@ -85,6 +85,18 @@ void ngx_http_mark_gates_init_process(ngx_http_mark_main_conf_t *mmcf,
     ngx_slab_pool_t *shpool, ngx_uint_t seat, ngx_log_t *log);
 
 void ngx_http_mark_gate_wrap(ngx_http_mark_gate_t *gate);
+/* Free places; without the lock it is a hint. */
+ngx_uint_t ngx_http_mark_gate_free(ngx_http_mark_gate_t *gate);
+
+/* Whose turn it is. */
+ngx_uint_t ngx_http_mark_gate_urgency(ngx_http_mark_queue_t *q, uint64_t now,
+    ngx_http_mark_item_t *item);
+ngx_uint_t ngx_http_mark_gate_before(ngx_http_mark_gate_t *gate,
+    ngx_uint_t seat, ngx_http_mark_item_t *item, uint64_t now);
+void ngx_http_mark_gate_publish(ngx_http_mark_gate_t *gate);
+void ngx_http_mark_gate_wake(ngx_http_mark_gate_t *gate);
+void ngx_http_mark_gate_arm(ngx_http_mark_gate_t *gate);
+
 void ngx_http_mark_gate_handler(ngx_event_t *ev);
 void ngx_http_mark_gate_bury(ngx_http_mark_gate_node_t *node,
     ngx_http_mark_shm_t *shm);
