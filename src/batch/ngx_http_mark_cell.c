@@ -50,7 +50,11 @@ ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q)
 
         if (!ctx->private) {
             ctx->cell = ngx_http_mark_cell_create(q, ctx);
-            ctx->private = (ctx->cell == NULL);
+
+            if (ctx->cell == NULL) {
+                ctx->private = 1;
+                ngx_http_mark_count(q->conf, unshared);
+            }
         }
     }
 
@@ -65,9 +69,6 @@ ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q)
 
         if (ctx->cell) {
             ngx_http_mark_cell_fill(ctx->cell, q, ctx);
-
-        } else {
-            ngx_http_mark_count(q->conf, unshared);
         }
     }
 
