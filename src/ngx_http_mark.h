@@ -66,6 +66,9 @@
 /* Answers in a row that could not be split, until the queue stops trying. */
 #define NGX_HTTP_MARK_UNSPLIT   3
 
+/* The same of batches of several workers that failed, by whose fault ever. */
+#define NGX_HTTP_MARK_REFUSED   8
+
 /* And for how long, in seconds. */
 #define NGX_HTTP_MARK_PAUSE     30
 
@@ -186,6 +189,7 @@ typedef struct {
     mark_latency_t             latency;
 
     ngx_uint_t                 unsplit;     /* in a row */
+    ngx_uint_t                 refused;     /* of several workers, in a row */
     time_t                     paused;      /* until */
     unsigned                   replaced:1;  /* by another body */
 } ngx_http_mark_service_t;
@@ -487,6 +491,7 @@ void ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
 void ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
     ngx_http_mark_flight_t *flight, uint64_t usec, ngx_uint_t peers);
 void ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
+void ngx_http_mark_service_refused(ngx_http_mark_queue_t *q, ngx_uint_t n);
 void ngx_http_mark_service_unsplit(ngx_http_mark_queue_t *q, ngx_uint_t n,
     const char *why);
 
@@ -526,26 +531,6 @@ ngx_http_mark_shared_t *ngx_http_mark_share_queue(ngx_str_t *key,
     ngx_rbtree_key_t hash);
 void ngx_http_mark_share_forget(ngx_http_mark_shared_t *sq);
 ngx_int_t ngx_http_mark_share_usage(ngx_http_mark_usage_t *usage);
-
-void ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q);
-ngx_uint_t ngx_http_mark_cell_take(ngx_queue_t *taken);
-void ngx_http_mark_cell_refuse(ngx_http_mark_queue_t *q,
-    ngx_http_mark_item_t *item, ngx_uint_t late);
-void ngx_http_mark_cell_next(ngx_http_mark_queue_t *q);
-ngx_http_mark_item_t *ngx_http_mark_cell_waiting(ngx_http_mark_queue_t *q);
-void ngx_http_mark_cell_return(ngx_http_mark_cell_t *cell);
-void ngx_http_mark_cell_remove(ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_cell_detach(ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_cell_heard(ngx_http_mark_main_conf_t *mmcf);
-
-void ngx_http_mark_sweep_check(ngx_http_mark_queue_t *q, uint64_t now);
-void ngx_http_mark_sweep_broken(ngx_http_mark_main_conf_t *mmcf);
-void ngx_http_mark_sweep_abandon(ngx_http_mark_queue_t *q);
-
-void ngx_http_mark_answer_members(ngx_http_mark_batch_t *batch,
-    ngx_http_mark_fate_e fate, mark_parts_t *whole);
-void ngx_http_mark_answer_deliver(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_cell_t *cell);
 
 ngx_int_t ngx_http_mark_capture_init(ngx_conf_t *cf);
 void ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,

@@ -326,7 +326,7 @@ for (['mark_timeout_action drop;', 'invalid value "drop"'],
 }
 
 my ($status, $said) = $t->test_conf("%%GLOBALS%%\nevents { }\n"
-    . "http { mark_preferred_batch_size " . join(' ', 1 .. 16)
+    . "http { %%HTTP%% mark_preferred_batch_size " . join(' ', 1 .. 16)
     . "; mark_timeout_action delay; server { location / {\n"
     . "mark_batch v1; mark_timeout_action reject;\n"
     . "proxy_pass http://127.0.0.1:1; } } }\n");

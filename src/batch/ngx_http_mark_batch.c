@@ -302,6 +302,10 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
                    batch->nslots, batch->answer.status,
                    batch->answer.err_status, batch->reply_len, fate);
 
+    if (fate == NGX_HTTP_MARK_HALVES && batch->ncells) {
+        ngx_http_mark_service_refused(batch->queue, batch->nslots);
+    }
+
     if (fate == NGX_HTTP_MARK_HALVES || fate == NGX_HTTP_MARK_APART) {
         ngx_http_mark_retry_batch(batch, fate == NGX_HTTP_MARK_HALVES);
 
@@ -425,6 +429,7 @@ ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
     case MARK_CODEC_OK:
         if (!batch->retry) {
             ngx_http_mark_service(batch->queue)->unsplit = 0;
+            ngx_http_mark_service(batch->queue)->refused = 0;
         }
 
         return NGX_HTTP_MARK_SPLIT;

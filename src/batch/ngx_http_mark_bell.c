@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_share.h"
 
 #if (NGX_LINUX)
 #include <sys/eventfd.h>

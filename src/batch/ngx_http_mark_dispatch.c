@@ -17,13 +17,13 @@ static mark_policy_reason_t ngx_http_mark_queue_decide(
     mark_policy_state_t *state, uint64_t *again);
 static void ngx_http_mark_queue_front(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line);
-static ngx_uint_t ngx_http_mark_queue_passed(ngx_http_mark_queue_t *q,
-    uint64_t now);
 static ngx_uint_t ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line);
 static ngx_int_t ngx_http_mark_queue_take(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line, mark_policy_state_t *state,
     mark_policy_reason_t reason, ngx_http_mark_load_t *load);
+static ngx_uint_t ngx_http_mark_queue_leads(ngx_http_mark_queue_t *q,
+    uint64_t now);
 static ngx_uint_t ngx_http_mark_queue_lead(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line, mark_policy_state_t *state,
     ngx_http_mark_load_t *load);
@@ -57,7 +57,6 @@ ngx_http_mark_queue_next(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
     for ( ;; ) {
 
         if (ngx_http_mark_share_lock() != NGX_OK) {
-
             ngx_http_mark_sweep_abandon(q);
             return ngx_http_mark_queue_look(q, state, again, load);
         }
@@ -210,7 +209,7 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
 
     if (reason != MARK_POLICY_WAIT && line != &q->line
         && !ngx_http_mark_queue_mine(q, line)
-        && !ngx_http_mark_queue_passed(q, now))
+        && !ngx_http_mark_queue_leads(q, now))
     {
         /* who has a part in it sends it, we what comes behind it */
 
@@ -323,13 +322,9 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
 
     load->n = ngx_http_mark_line_take(line, q->conf, state, &load->items);
 
-    item = ngx_queue_data(ngx_queue_head(&load->items), ngx_http_mark_item_t,
-                          link);
-
     if (line != &q->line && ngx_http_mark_cell_take(&load->items) == 0
         && ngx_http_mark_queue_lead(q, line, state, load) == 0)
     {
-
         while (!ngx_queue_empty(&load->items)) {
             link = ngx_queue_head(&load->items);
             ngx_queue_remove(link);
@@ -372,13 +367,17 @@ ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
 
 
 /*
- * Tells whether the worker of the first request has had its time since it was
- * asked to look.
+ * A load with nothing of this worker's is for the worker of its first.  Tells
+ * whether that had its time, and may be stopped or dead, while we wait.
  */
 
 static ngx_uint_t
-ngx_http_mark_queue_passed(ngx_http_mark_queue_t *q, uint64_t now)
+ngx_http_mark_queue_leads(ngx_http_mark_queue_t *q, uint64_t now)
 {
+    if (ngx_http_mark_cell_waiting(q) == NULL) {
+        return 0;
+    }
+
     if (q->shared->passed == 0) {
         q->shared->passed = now;
     }
@@ -387,11 +386,7 @@ ngx_http_mark_queue_passed(ngx_http_mark_queue_t *q, uint64_t now)
 }
 
 
-/*
- * A load with nothing of this worker's is for the worker of its first.  When
- * that had its time, and may be stopped or dead, the first of our own takes
- * the place of the last.  Returns the number of our own, 0 if it is not time.
- */
+/* Then the first of our own takes the place of the last; returns 0 or 1. */
 
 static ngx_uint_t
 ngx_http_mark_queue_lead(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
@@ -402,16 +397,11 @@ ngx_http_mark_queue_lead(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
     ngx_queue_t           *link;
     ngx_http_mark_item_t  *item, *own;
 
+    if (!ngx_http_mark_queue_leads(q, state->now)) {
+        return 0;
+    }
+
     own = ngx_http_mark_cell_waiting(q);
-
-    if (own == NULL) {
-        return 0;
-    }
-
-    if (!ngx_http_mark_queue_passed(q, state->now)) {
-        return 0;
-    }
-
     limit = mark_policy_rows(&q->conf->policy, state);
     rows = own->rows;
     bytes = own->bytes;

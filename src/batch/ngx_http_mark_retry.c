@@ -20,6 +20,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_share.h"
 
 
 struct ngx_http_mark_trial_s {
@@ -67,9 +68,10 @@ ngx_http_mark_retry_batch(ngx_http_mark_batch_t *batch, ngx_uint_t halve)
     ngx_http_mark_ctx_t    *ctx;
     ngx_http_mark_trial_t  *trial;
 
-    /* other workers try theirs themselves */
+    /* other workers try theirs themselves; one of them may be to blame */
 
     if (batch->ncells) {
+        batch->left = 1;
         batch->members -= batch->ncells;
         ngx_http_mark_answer_members(batch, NGX_HTTP_MARK_APART, NULL);
     }

@@ -13,6 +13,10 @@
 #include "ngx_http_mark_share.h"
 
 
+static void ngx_http_mark_service_pause(ngx_http_mark_queue_t *q,
+    ngx_http_mark_service_t *s, ngx_uint_t n, const char *why);
+
+
 void
 ngx_http_mark_service_init(ngx_http_mark_service_t *s)
 {
@@ -177,7 +181,35 @@ ngx_http_mark_service_unsplit(ngx_http_mark_queue_t *q, ngx_uint_t n,
         return;
     }
 
+    ngx_http_mark_service_pause(q, s, n, why);
+}
+
+
+/*
+ * Whose fault it is that a batch has failed is not known where other workers
+ * try their members themselves.  If no batch is answered between so many that
+ * fail, it does not pay to make any.
+ */
+
+void
+ngx_http_mark_service_refused(ngx_http_mark_queue_t *q, ngx_uint_t n)
+{
+    ngx_http_mark_service_t  *s;
+
+    s = ngx_http_mark_service(q);
+
+    if (++s->refused >= NGX_HTTP_MARK_REFUSED) {
+        ngx_http_mark_service_pause(q, s, n, "is an error");
+    }
+}
+
+
+static void
+ngx_http_mark_service_pause(ngx_http_mark_queue_t *q,
+    ngx_http_mark_service_t *s, ngx_uint_t n, const char *why)
+{
     s->unsplit = 0;
+    s->refused = 0;
     s->paused = ngx_time() + NGX_HTTP_MARK_PAUSE;
 
     ngx_log_error(NGX_LOG_WARN, &q->log, 0,

@@ -129,4 +129,27 @@ void ngx_http_mark_share_ring(void);
 void ngx_http_mark_sweep(ngx_uint_t worker);
 
 
+/* With or without it, as each says where it stands. */
+
+void ngx_http_mark_cell_publish(ngx_http_mark_queue_t *q);
+ngx_uint_t ngx_http_mark_cell_take(ngx_queue_t *taken);
+void ngx_http_mark_cell_refuse(ngx_http_mark_queue_t *q,
+    ngx_http_mark_item_t *item, ngx_uint_t late);
+void ngx_http_mark_cell_next(ngx_http_mark_queue_t *q);
+ngx_http_mark_item_t *ngx_http_mark_cell_waiting(ngx_http_mark_queue_t *q);
+void ngx_http_mark_cell_return(ngx_http_mark_cell_t *cell);
+void ngx_http_mark_cell_remove(ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_cell_detach(ngx_http_mark_ctx_t *ctx);
+void ngx_http_mark_cell_heard(ngx_http_mark_main_conf_t *mmcf);
+
+void ngx_http_mark_sweep_check(ngx_http_mark_queue_t *q, uint64_t now);
+void ngx_http_mark_sweep_broken(ngx_http_mark_main_conf_t *mmcf);
+void ngx_http_mark_sweep_abandon(ngx_http_mark_queue_t *q);
+
+void ngx_http_mark_answer_members(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_fate_e fate, mark_parts_t *whole);
+void ngx_http_mark_answer_deliver(ngx_http_mark_ctx_t *ctx,
+    ngx_http_mark_cell_t *cell);
+
+
 #endif /* _NGX_HTTP_MARK_SHARE_H_INCLUDED_ */
