@@ -146,7 +146,12 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
 
         if (q->shared->line.nitems) {
             waiting = 1;
-            ngx_http_mark_cell_next(q);
+
+            /* without a gate it is early enough if this worker has no part */
+
+            if (q->conf->gate) {
+                ngx_http_mark_cell_next(q);
+            }
         }
 
         ngx_http_mark_share_unlock();
