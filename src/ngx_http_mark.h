@@ -66,7 +66,7 @@
 /* Answers in a row that could not be split, until the queue stops trying. */
 #define NGX_HTTP_MARK_UNSPLIT   3
 
-/* The same of batches of several workers that failed, by whose fault ever. */
+/* The same of batches of several workers that failed, whose fault it was. */
 #define NGX_HTTP_MARK_REFUSED   8
 
 /* And for how long, in seconds. */
