@@ -263,12 +263,12 @@ for my $when ('queued', 'in flight', 'answered') {
 
             ok($t->reached('/', in_flight => 1), "$name: in flight");
             my ($worker) = $t->workers;
-            kill 'STOP', $worker;
+            $t->freeze($worker);
             $b->resume;
             $b->wait_requests(1);
             select undef, undef, undef, 0.05;
             $lost->$how;
-            kill 'CONT', $worker;
+            $t->thaw($worker);
             answers($name, $kept, [\@kept, 1, 4, 7]);
         }
 

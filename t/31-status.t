@@ -443,9 +443,9 @@ sub post_on_one {
 
     my @workers = $t->workers;
 
-    kill 'STOP', $workers[0];
+    $t->freeze($workers[0]);
     my @got = post($p, $uri, @rows);
-    kill 'CONT', $workers[0];
+    $t->thaw($workers[0]);
 
     return @got;
 }

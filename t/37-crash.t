@@ -95,12 +95,12 @@ answers('after them', \@r, 1 .. 4);
 @c = sort { $a->{worker} <=> $b->{worker} } @c;
 send_to([ @c[0 .. 6] ], '/full', 1 .. 7);
 ok($t->reached('/full', queued => 7), 'still: seven wait');
-kill 'STOP', $c[0]{worker};
+$t->freeze($c[0]{worker});
 $c[7]->send(method => 'POST', uri => '/full',
             body => '{"instances": [21, 22]}');
 is($c[7]->response->{body}, '{"predictions": [21, 22]}',
     'still: another worker takes them along');
-kill 'CONT', $c[0]{worker};
+$t->thaw($c[0]{worker});
 @r = map { $_->response } @c[0 .. 5];
 answers('still', \@r, 1 .. 6);
 send_to([ @c[14 .. 20] ], '/full', 31 .. 37);

@@ -448,6 +448,20 @@ sub kill_worker {
 }
 
 
+# A worker does nothing any more, and goes on.  The signal comes some time
+# after kill() returns: until then the worker still accepts connections.
+
+sub freeze {
+    my ($t, $pid) = @_;
+
+    kill 'STOP', $pid;
+
+    return wait_for(sub { Test::Mark::Backend::stopped($pid) }, $patience);
+}
+
+sub thaw { kill 'CONT', $_[1] }
+
+
 # the graceful end; true if it came, with status 0
 
 sub stop { $_[0]->end('QUIT') }

@@ -150,7 +150,28 @@ sub restart {
 
 # neither accepts nor answers, until resume()
 
-sub freeze { kill 'STOP', $_[0]{pid} }
+sub freeze {
+    my ($b) = @_;
+
+    kill 'STOP', $b->{pid};
+
+    for (1 .. 1000) {
+        last if stopped($b->{pid});
+        sleep 0.01;
+    }
+}
+
+
+# a process stands still, which it does some time after the signal was sent
+
+sub stopped {
+    my ($pid) = @_;
+
+    open my $f, '<', "/proc/$pid/stat" or return 0;
+
+    return scalar(<$f> =~ /\) T /);
+}
+
 
 sub resume { kill 'CONT', $_[0]{pid} }
 
