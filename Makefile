@@ -16,7 +16,7 @@ CC          = gcc
 CXX         = g++
 OPT         = -O2 -g
 WARN        = -W -Wall -Wpointer-arith -Wno-unused-parameter -Werror
-INCS        = $(addprefix -Isrc/,codec batch pool metrics torch)
+INCS        = $(addprefix -Isrc/,codec batch pool overflow plan metrics torch)
 CFLAGS      = -std=gnu99 $(OPT) $(WARN) -fno-strict-aliasing $(INCS) $(EXTRA)
 CXXFLAGS    = -std=c++17 $(OPT) -W -Wall -Wno-unused-parameter $(INCS) $(EXTRA)
 NGINX_DEV   = /usr/share/nginx/src
@@ -29,6 +29,7 @@ LIBMARK     = $(BUILD)/libmark.a
 SERVER_SRCS = $(sort $(wildcard src/server/*.c))
 SERVER_OBJS = $(SERVER_SRCS:%.c=$(BUILD)/obj/%.o)
 TORCH_OBJS  = $(BUILD)/obj/src/torch/torch_shim.o
+PURE_LIBS   = -ljansson -lcrypto -lm
 SERVER_LIBS = -ltorch -ltorch_cpu -lc10 -lmicrohttpd -lz -lpthread -lm
 LOAD_SRCS   = $(sort $(wildcard src/load/*.c))
 LOAD_OBJS   = $(LOAD_SRCS:%.c=$(BUILD)/obj/%.o)
@@ -79,7 +80,7 @@ UNIT_DEPS   = $(wildcard t/unit/*.h) $(LIBMARK) $(SERVER_SRCS) $(HEADERS)
 
 $(BUILD)/unit/%: t/unit/%.c $(UNIT_DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -It/unit -o $@ $< $(LIBMARK) -lm
+	$(CC) $(CFLAGS) -It/unit -o $@ $< $(LIBMARK) $(PURE_LIBS)
 
 # Fuzz targets are compiled with their pure sources, all instrumented.
 
@@ -87,11 +88,12 @@ $(BUILD)/fuzz/%: t/fuzz/%.c $(PURE_SRCS) $(HEADERS) $(wildcard t/unit/*.h)
 	@mkdir -p $(@D)
 	clang -std=gnu99 -O1 -g $(INCS) -It/unit \
 	    -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=undefined -o $@ $< $(PURE_SRCS) -lm
+	    -fno-sanitize-recover=undefined -o $@ $< $(PURE_SRCS) \
+	    $(PURE_LIBS)
 
 $(BUILD)/bench/codec: $(wildcard t/bench/*.c t/bench/*.h) $(LIBMARK) $(HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $(filter %.c,$^) $(LIBMARK)
+	$(CC) $(CFLAGS) -o $@ $(filter %.c,$^) $(LIBMARK) $(PURE_LIBS)
 
 clean:
 	rm -rf $(BUILD)
