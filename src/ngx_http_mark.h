@@ -87,12 +87,18 @@ typedef struct ngx_http_mark_trial_s  ngx_http_mark_trial_t;
 typedef struct ngx_http_mark_gate_s   ngx_http_mark_gate_t;
 typedef struct ngx_http_mark_cell_s   ngx_http_mark_cell_t;
 typedef struct ngx_http_mark_shared_s ngx_http_mark_shared_t;
+typedef struct ngx_http_mark_pool_s   ngx_http_mark_pool_t;
 
 
 typedef struct {
     ngx_array_t                confs;       /* of ngx_http_mark_loc_conf_t * */
     ngx_array_t                locations;   /* those of different names */
     ngx_array_t                gates;       /* of ngx_http_mark_gate_t * */
+    ngx_array_t                pools;       /* of ngx_http_mark_pool_t * */
+    uint64_t                   cycle;       /* a number of its own */
+
+    ngx_str_t                  zone_name;
+    size_t                     zone_size;   /* 0: as needed */
     ngx_shm_zone_t            *zone;
 
     /* of the process: queues by key, the least recently used ones first */
@@ -137,6 +143,7 @@ typedef struct {
     ngx_uint_t                 line;
 
     ngx_http_mark_gate_t      *gate;        /* NULL: no limit */
+    ngx_http_mark_pool_t      *pool;        /* NULL: no mark_balance */
     ngx_http_upstream_srv_conf_t  *upstream;    /* NULL: not known */
 
     /* of the process */
@@ -195,6 +202,23 @@ typedef struct {
 } ngx_http_mark_service_t;
 
 
+/*
+ * The choice of a peer for one try, and then what it holds of it; see
+ * ngx_http_mark_pool.c.
+ */
+
+typedef struct {
+    ngx_http_mark_pool_t      *pool;        /* NULL: there is none */
+    ngx_int_t                  slot;        /* -1: none is held */
+    uint32_t                   generation;
+    uint32_t                   kind;        /* hash */
+    ngx_uint_t                 rows;
+    uint64_t                   deadline;    /* usec, 0: none */
+    uint64_t                   sent;
+    ngx_uint_t                 beside;      /* a place of the peer had */
+} ngx_http_mark_claim_t;
+
+
 /* A batch, or a request alone, that is with the backend. */
 
 typedef struct {
@@ -202,6 +226,7 @@ typedef struct {
     ngx_uint_t                 rows;
     ngx_uint_t                 epoch;       /* of the service, then */
     ngx_uint_t                 beside;      /* a peer then had so many */
+    ngx_http_mark_claim_t      claim;       /* until it is connected */
     unsigned                   shared:1;    /* of the shared queue's */
 } ngx_http_mark_flight_t;
 
@@ -303,6 +328,13 @@ struct ngx_http_mark_queue_s {
     ngx_uint_t                 nretries;    /* waiting */
     ngx_uint_t                 retrying;    /* units in flight */
 
+    mark_policy_conf_t         policy;      /* the location's, or a plan's */
+    ngx_uint_t                 max_queue;
+    uint32_t                   kind;        /* of its requests, to a pool */
+    mark_latency_t             latency;     /* of the peer looked at */
+    ngx_http_mark_claim_t      claim;       /* of the batch about to leave */
+    ngx_queue_t                pooled;      /* waits for a peer; next 0: not */
+
     ngx_queue_t                blocked;     /* of the gate; next 0: is not */
     ngx_http_mark_item_t       front;       /* ours in the shared line, when */
                                             /* we looked; due 0: none */
@@ -366,6 +398,7 @@ struct ngx_http_mark_batch_s {
     const char                *reason;
     uint64_t                   sent;
     uint64_t                   answered;
+    uint64_t                   deadline;    /* the earliest; 0: none */
     ngx_http_mark_flight_t     flight;
 
     ngx_buf_t                 *body;
@@ -393,152 +426,21 @@ struct ngx_http_mark_batch_s {
 };
 
 
-/* request/ */
+/* conf */
 
-ngx_int_t ngx_http_mark_precontent_handler(ngx_http_request_t *r);
-ngx_int_t ngx_http_mark_log_handler(ngx_http_request_t *r);
-void ngx_http_mark_alone(ngx_http_mark_ctx_t *ctx, const char *reason);
-ngx_http_mark_ctx_t *ngx_http_mark_get_ctx(ngx_http_request_t *r);
-void *ngx_http_mark_alloc(void *pool, size_t size);
-void ngx_http_mark_judge(ngx_http_mark_ctx_t *ctx);
-
-ngx_int_t ngx_http_mark_body(ngx_http_request_t *r, mark_body_t *body,
-    size_t limit);
-ngx_int_t ngx_http_mark_body_json_len(ngx_str_t *value, mark_body_t *body);
-
-void ngx_http_mark_deadline(ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_deadline_own(ngx_http_mark_ctx_t *ctx);
-char *ngx_http_mark_slo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-
-ngx_int_t ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key);
-char *ngx_http_mark_batch_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *ngx_http_mark_ignore_header(ngx_conf_t *cf, ngx_command_t *cmd,
+void *ngx_http_mark_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_mark_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+char *ngx_http_mark_delay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_mark_ignored(ngx_conf_t *cf, ngx_hash_t *hash,
-    ngx_array_t *names, ngx_str_t *more);
-
-void ngx_http_mark_reply(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_answer_t *answer, mark_parts_t *body);
-void ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_answer_t *answer);
-void ngx_http_mark_reply_refused(ngx_http_mark_ctx_t *ctx,
-    ngx_http_mark_answer_t *answer);
-void ngx_http_mark_reply_rejected(ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_reply_late(ngx_http_mark_ctx_t *ctx, ngx_uint_t seconds);
-void ngx_http_mark_reply_status(ngx_http_mark_ctx_t *ctx, ngx_int_t status);
-void ngx_http_mark_reply_error(ngx_http_mark_ctx_t *ctx, ngx_int_t status,
-    const char *text);
-
-char *ngx_http_mark_protocol(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-
-ngx_int_t ngx_http_mark_add_variables(ngx_conf_t *cf);
-
-char *ngx_http_mark_check_location(ngx_conf_t *cf,
-    ngx_http_mark_loc_conf_t *prev, ngx_http_mark_loc_conf_t *conf,
-    ngx_http_core_loc_conf_t *clcf);
-
-/* batch/ */
-
-void ngx_http_mark_queues_init(ngx_http_mark_main_conf_t *mmcf);
-ngx_http_mark_queue_t *ngx_http_mark_queues_get(
-    ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_loc_conf_t *mlcf,
-    ngx_str_t *key);
-void ngx_http_mark_queues_destroy(void *data);
-
-void ngx_http_mark_queue_init(ngx_http_mark_queue_t *q);
-ngx_int_t ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
-    ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_queue_run(ngx_http_mark_queue_t *q);
-void ngx_http_mark_queue_remove(ngx_http_mark_ctx_t *ctx);
-mark_policy_reason_t ngx_http_mark_queue_next(ngx_http_mark_queue_t *q,
-    mark_policy_state_t *state, uint64_t *again, ngx_http_mark_load_t *load);
-void ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
-    ngx_http_mark_load_t *load, mark_policy_reason_t reason);
-void ngx_http_mark_queue_shed(ngx_http_mark_queue_t *q,
-    ngx_http_mark_ctx_t *ctx);
-
-void ngx_http_mark_retry_batch(ngx_http_mark_batch_t *batch, ngx_uint_t halve);
-void ngx_http_mark_retry(ngx_http_mark_queue_t *q, ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_retry_run(ngx_http_mark_queue_t *q, uint64_t now);
-void ngx_http_mark_retry_back(ngx_http_mark_queue_t *q);
-void ngx_http_mark_retry_end(ngx_http_mark_ctx_t *ctx, ngx_uint_t well);
-
-void ngx_http_mark_line_init(ngx_http_mark_line_t *line);
-void ngx_http_mark_line_add(ngx_http_mark_line_t *line,
-    ngx_http_mark_item_t *item);
-void ngx_http_mark_line_remove(ngx_http_mark_line_t *line,
-    ngx_http_mark_item_t *item);
-ngx_http_mark_item_t *ngx_http_mark_line_first(ngx_http_mark_line_t *line);
-ngx_http_mark_item_t *ngx_http_mark_line_oldest(ngx_http_mark_line_t *line);
-ngx_http_mark_item_t *ngx_http_mark_line_last(ngx_http_mark_line_t *line);
-ngx_int_t ngx_http_mark_line_before(ngx_http_mark_item_t *a,
-    ngx_http_mark_item_t *b);
-void ngx_http_mark_line_state(ngx_http_mark_line_t *line,
-    ngx_http_mark_service_t *service, uint64_t now,
-    mark_policy_state_t *state);
-ngx_http_mark_item_t *ngx_http_mark_line_late(ngx_http_mark_line_t *line,
-    ngx_http_mark_loc_conf_t *mlcf, mark_policy_state_t *state);
-ngx_uint_t ngx_http_mark_line_take(ngx_http_mark_line_t *line,
-    ngx_http_mark_loc_conf_t *mlcf, mark_policy_state_t *state,
-    ngx_queue_t *taken);
-
-void ngx_http_mark_service_init(ngx_http_mark_service_t *s);
-ngx_http_mark_service_t *ngx_http_mark_service(ngx_http_mark_queue_t *q);
-void ngx_http_mark_service_leave(ngx_http_mark_queue_t *q,
-    ngx_http_mark_flight_t *flight);
-void ngx_http_mark_service_sent(ngx_http_mark_queue_t *q, uint64_t now,
-    ngx_uint_t rows, ngx_http_mark_flight_t *flight);
-void ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
-    ngx_http_mark_flight_t *flight, uint64_t usec, ngx_uint_t peers);
-void ngx_http_mark_service_finish(ngx_http_mark_ctx_t *ctx, ngx_uint_t ok);
-void ngx_http_mark_service_refused(ngx_http_mark_queue_t *q, ngx_uint_t n);
-void ngx_http_mark_service_unsplit(ngx_http_mark_queue_t *q, ngx_uint_t n,
-    const char *why);
-
-ngx_http_mark_batch_t *ngx_http_mark_batch_create(ngx_http_mark_queue_t *q,
-    ngx_uint_t n, const char *reason, ngx_http_mark_flight_t *flight);
-void ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch,
-    ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_batch_add_cell(ngx_http_mark_batch_t *batch,
-    ngx_http_mark_cell_t *cell);
-void ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch);
-void ngx_http_mark_batch_left(ngx_http_mark_batch_t *batch);
-void ngx_http_mark_batch_leave(ngx_http_mark_ctx_t *ctx);
-void ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch);
-
-ngx_int_t ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
-    ngx_http_mark_ctx_t *leader);
-void ngx_http_mark_carrier_cancel(ngx_http_mark_batch_t *batch);
-ngx_http_mark_batch_t *ngx_http_mark_carrier_batch(ngx_http_request_t *r);
-ngx_uint_t ngx_http_mark_carrier_peers(ngx_http_request_t *r);
-ngx_int_t ngx_http_mark_carrier_init(ngx_cycle_t *cycle,
-    ngx_http_mark_main_conf_t *mmcf);
-
-ngx_int_t ngx_http_mark_bells_init(ngx_cycle_t *cycle);
-ngx_int_t ngx_http_mark_bells_init_worker(ngx_cycle_t *cycle);
-void ngx_http_mark_bell_ring(ngx_uint_t worker);
-void ngx_http_mark_bell_again(void);
-ngx_uint_t ngx_http_mark_bells_n(void);
-ngx_pid_t ngx_http_mark_bells_pid(ngx_uint_t worker);
-
-char *ngx_http_mark_share_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_http_mark_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_mark_preferred(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-ngx_int_t ngx_http_mark_share_zone(ngx_conf_t *cf,
-    ngx_http_mark_main_conf_t *mmcf);
-void ngx_http_mark_share_init_worker(ngx_http_mark_main_conf_t *mmcf);
-ngx_uint_t ngx_http_mark_share_broken(void);
-ngx_http_mark_shared_t *ngx_http_mark_share_queue(ngx_str_t *key,
-    ngx_rbtree_key_t hash);
-void ngx_http_mark_share_forget(ngx_http_mark_shared_t *sq);
-ngx_int_t ngx_http_mark_share_usage(ngx_http_mark_usage_t *usage);
-
-ngx_int_t ngx_http_mark_capture_init(ngx_conf_t *cf);
-void ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
-    ngx_http_request_t *r);
 
 /* pool/ */
 
-void *ngx_http_mark_gate_create(ngx_conf_t *cf);
+void *ngx_http_mark_create_srv_conf(ngx_conf_t *cf);
 char *ngx_http_mark_max_concurrent(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 void ngx_http_mark_gates_bind(ngx_http_mark_main_conf_t *mmcf);
@@ -579,6 +481,10 @@ ngx_http_mark_now(void)
 
 
 extern ngx_module_t  ngx_http_mark_module;
+
+
+#include "ngx_http_mark_request.h"
+#include "ngx_http_mark_batch.h"
 
 
 #endif /* _NGX_HTTP_MARK_H_INCLUDED_ */

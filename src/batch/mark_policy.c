@@ -31,7 +31,7 @@ mark_policy_decide(const mark_policy_conf_t *conf,
         return state->now >= *again ? MARK_POLICY_OVERDUE : MARK_POLICY_WAIT;
     }
 
-    if (state->rows >= mark_policy_full(conf)) {
+    if (state->rows >= mark_policy_full(conf, state)) {
         return MARK_POLICY_FULL;
     }
 
@@ -104,9 +104,15 @@ mark_policy_decide(const mark_policy_conf_t *conf,
 
 
 unsigned
-mark_policy_full(const mark_policy_conf_t *conf)
+mark_policy_full(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state)
 {
-    return conf->nsizes ? conf->sizes[conf->nsizes - 1] : conf->max_rows;
+    unsigned  full;
+
+    full = conf->nsizes ? conf->sizes[conf->nsizes - 1] : conf->max_rows;
+
+    return (state->max_rows && state->max_rows < full) ? state->max_rows
+                                                       : full;
 }
 
 
@@ -117,7 +123,7 @@ mark_policy_rows(const mark_policy_conf_t *conf,
     unsigned  i, n, fit, full;
     uint64_t  latest;
 
-    full = mark_policy_full(conf);
+    full = mark_policy_full(conf, state);
     n = (state->rows < full) ? state->rows : full;
 
     if (state->deadline && state->rows <= full
@@ -166,7 +172,12 @@ mark_policy_late(const mark_policy_conf_t *conf,
 
     start = state->now;
 
-    if (state->blocked
+    if (state->free) {
+        if (state->free > start) {
+            start = state->free;
+        }
+
+    } else if (state->blocked
         || state->in_flight
            >= state->slots * mark_latency_limit(state->latency))
     {
@@ -178,7 +189,7 @@ mark_policy_late(const mark_policy_conf_t *conf,
         }
     }
 
-    full = mark_policy_full(conf);
+    full = mark_policy_full(conf, state);
 
     time = (state->rows > full)
            ? mark_latency_bound(state->latency, full) + MARK_POLICY_MARGIN
@@ -240,7 +251,8 @@ mark_policy_overdue(const mark_policy_conf_t *conf,
                                    ? 2 * expected : MARK_POLICY_PATIENCE);
     }
 
-    rows = (state->in_flight > 1) ? mark_policy_full(conf) : state->last_rows;
+    rows = (state->in_flight > 1) ? mark_policy_full(conf, state)
+                                  : state->last_rows;
     expected = mark_latency_bound(state->latency, rows);
 
     return state->last_sent + 2 * expected + MARK_POLICY_MARGIN;

@@ -80,6 +80,9 @@ typedef struct {
     uint64_t               last_sent;    /* when the latest of them left */
     unsigned               last_rows;    /* and its rows */
 
+    unsigned               max_rows;     /* of the peer; 0: no limit */
+    uint64_t               free;         /* when it can begin; 0: not told */
+
     unsigned               draining:1;
     unsigned               blocked:1;    /* no peer may take another batch */
     unsigned               late:1;       /* all that wait will be */
@@ -125,7 +128,8 @@ int mark_policy_late(const mark_policy_conf_t *conf,
     const mark_policy_state_t *state, uint64_t deadline, unsigned rows);
 
 /* The rows of a batch that is not worth waiting for more of. */
-unsigned mark_policy_full(const mark_policy_conf_t *conf);
+unsigned mark_policy_full(const mark_policy_conf_t *conf,
+    const mark_policy_state_t *state);
 
 const char *mark_policy_reason(mark_policy_reason_t reason);
 

@@ -15,6 +15,8 @@
 #include "ngx_http_mark_share.h"
 
 
+static void ngx_http_mark_batch_hurry(ngx_http_mark_batch_t *batch,
+    uint64_t deadline);
 static ngx_int_t ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch);
 static ngx_http_mark_fate_e ngx_http_mark_batch_fate(
     ngx_http_mark_batch_t *batch);
@@ -94,6 +96,7 @@ ngx_http_mark_batch_add(ngx_http_mark_batch_t *batch, ngx_http_mark_ctx_t *ctx)
 
     batch->slots[i] = ctx;
     batch->rows += ctx->req.nrows;
+    ngx_http_mark_batch_hurry(batch, ctx->deadline);
 
     ctx->state = NGX_HTTP_MARK_RIDING;
     ctx->reason = batch->reason;
@@ -116,9 +119,21 @@ ngx_http_mark_batch_add_cell(ngx_http_mark_batch_t *batch,
     batch->cells[i] = cell;
     batch->ncells++;
     batch->rows += cell->req.nrows;
+    ngx_http_mark_batch_hurry(batch, cell->item.deadline);
 
     cell->batch = batch;
     cell->slot = i;
+}
+
+
+/* The batch is as urgent as its most urgent member. */
+
+static void
+ngx_http_mark_batch_hurry(ngx_http_mark_batch_t *batch, uint64_t deadline)
+{
+    if (deadline && (batch->deadline == 0 || deadline < batch->deadline)) {
+        batch->deadline = deadline;
+    }
 }
 
 

@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_pool.h"
 #include "ngx_http_mark_share.h"
 
 
@@ -15,21 +16,14 @@ static mark_policy_reason_t ngx_http_mark_queue_look(
 static mark_policy_reason_t ngx_http_mark_queue_decide(
     ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
     mark_policy_state_t *state, uint64_t *again);
+static mark_policy_reason_t ngx_http_mark_queue_claim(
+    ngx_http_mark_queue_t *q, mark_policy_state_t *state,
+    mark_select_choice_t *choice, mark_policy_reason_t reason,
+    uint64_t *again);
 static void ngx_http_mark_queue_front(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line);
 static ngx_uint_t ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line);
-static ngx_int_t ngx_http_mark_queue_take(ngx_http_mark_queue_t *q,
-    ngx_http_mark_line_t *line, mark_policy_state_t *state,
-    mark_policy_reason_t reason, ngx_http_mark_load_t *load);
-static ngx_uint_t ngx_http_mark_queue_leads(ngx_http_mark_queue_t *q,
-    uint64_t now);
-static ngx_uint_t ngx_http_mark_queue_lead(ngx_http_mark_queue_t *q,
-    ngx_http_mark_line_t *line, mark_policy_state_t *state,
-    ngx_http_mark_load_t *load);
-static void ngx_http_mark_queue_trim(ngx_http_mark_queue_t *q);
-static void ngx_http_mark_queue_refuse(ngx_http_mark_queue_t *q,
-    ngx_http_mark_item_t *item, ngx_uint_t late);
 static ngx_uint_t ngx_http_mark_queue_own(ngx_http_mark_queue_t *q);
 
 
@@ -171,14 +165,22 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     uint64_t                  now, last;
     mark_policy_reason_t      reason;
     ngx_http_mark_item_t     *item;
+    ngx_http_mark_pool_t     *pool;
+    mark_select_choice_t      choice;
     ngx_http_mark_service_t  *s;
 
     s = ngx_http_mark_service(q);
+    pool = q->conf->pool;
     now = ngx_http_mark_now();
     *again = UINT64_MAX;
 
     for ( ;; ) {
         ngx_http_mark_line_state(line, s, now, state);
+
+        if (pool) {
+            ngx_http_mark_pool_look(pool, q, state, &choice);
+        }
+
         state->blocked = ngx_http_mark_gate_full(q->conf->gate);
 
         /*
@@ -186,13 +188,14 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
          * keep the backend busy for ever: it waits for this worker's own.
          */
 
-        if (line == &q->line && q->shared
+        if (line == &q->line && q->shared && pool == NULL
             && ngx_http_mark_queue_own(q) == 0)
         {
             state->in_flight = ngx_min(state->in_flight, q->flying);
         }
 
-        item = ngx_http_mark_line_late(line, q->conf, state);
+        item = ngx_http_mark_line_late(line, &q->policy,
+                                       q->conf->timeout_action, state);
         if (item == NULL) {
             break;
         }
@@ -205,7 +208,7 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     }
 
     state->blocked = 0;
-    reason = mark_policy_decide(&q->conf->policy, state, again);
+    reason = mark_policy_decide(&q->policy, state, again);
 
     if (reason != MARK_POLICY_WAIT && line != &q->line
         && !ngx_http_mark_queue_mine(q, line)
@@ -222,7 +225,11 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
 
     if (reason != MARK_POLICY_WAIT && ngx_http_mark_gate_enter(q) != NGX_OK) {
         state->blocked = 1;
-        reason = mark_policy_decide(&q->conf->policy, state, again);
+        reason = mark_policy_decide(&q->policy, state, again);
+    }
+
+    if (pool) {
+        reason = ngx_http_mark_queue_claim(q, state, &choice, reason, again);
     }
 
     /* to be rejected in time */
@@ -230,7 +237,7 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     if (reason == MARK_POLICY_WAIT && state->deadline
         && q->conf->timeout_action == NGX_HTTP_MARK_REJECT)
     {
-        last = state->deadline - mark_latency_mean(&s->latency, 1);
+        last = state->deadline - mark_latency_mean(state->latency, 1);
 
         /* it may be tried in spite of that, and then is late at its deadline */
 
@@ -242,6 +249,56 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     }
 
     return reason;
+}
+
+
+/*
+ * Claims a peer of the pool for the batch that may leave for reason, or says
+ * when to look again: when the peer that it waits for should be free, and when
+ * that one would be too late and another has its turn.
+ */
+
+static mark_policy_reason_t
+ngx_http_mark_queue_claim(ngx_http_mark_queue_t *q,
+    mark_policy_state_t *state, mark_select_choice_t *choice,
+    mark_policy_reason_t reason, uint64_t *again)
+{
+    ngx_uint_t             force;
+    ngx_http_mark_pool_t  *pool;
+
+    pool = q->conf->pool;
+
+    if (reason != MARK_POLICY_WAIT) {
+
+        force = (reason == MARK_POLICY_DRAIN
+                 || reason == MARK_POLICY_OVERDUE
+                 || q->policy.delay != MARK_POLICY_AUTO);
+
+        if (ngx_http_mark_pool_enter(pool, q, state, force) != NGX_BUSY) {
+            return reason;
+        }
+
+        /* another queue, or worker, was faster */
+
+        ngx_http_mark_gate_leave(q->conf->gate);
+
+        *again = state->now + 1000;
+    }
+
+    ngx_http_mark_pool_wait(pool, q);
+
+    if (choice->peer != -1) {
+
+        if (choice->start > state->now) {
+            *again = ngx_min(*again, choice->start);
+        }
+
+        if (choice->latest > state->now) {
+            *again = ngx_min(*again, choice->latest);
+        }
+    }
+
+    return MARK_POLICY_WAIT;
 }
 
 
@@ -300,199 +357,6 @@ ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line)
     }
 
     return ngx_http_mark_line_oldest(line)->cell->worker == ngx_worker;
-}
-
-
-/*
- * Takes the load of one batch, which has its place at the gate.  NGX_DECLINED:
- * none of it is of this worker, which could not make its carrier; the first
- * one's worker is told.
- */
-
-static ngx_int_t
-ngx_http_mark_queue_take(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
-    mark_policy_state_t *state, mark_policy_reason_t reason,
-    ngx_http_mark_load_t *load)
-{
-    ngx_queue_t              *link;
-    ngx_http_mark_item_t     *item;
-    ngx_http_mark_service_t  *s;
-
-    ngx_queue_init(&load->items);
-
-    load->n = ngx_http_mark_line_take(line, q->conf, state, &load->items);
-
-    if (line != &q->line && ngx_http_mark_cell_take(&load->items) == 0
-        && ngx_http_mark_queue_lead(q, line, state, load) == 0)
-    {
-        while (!ngx_queue_empty(&load->items)) {
-            link = ngx_queue_head(&load->items);
-            ngx_queue_remove(link);
-
-            item = ngx_queue_data(link, ngx_http_mark_item_t, link);
-            ngx_http_mark_line_add(line, item);
-        }
-
-        ngx_http_mark_cell_next(q);
-        ngx_http_mark_gate_leave(q->conf->gate);
-
-        return NGX_DECLINED;
-    }
-
-    if (line != &q->line) {
-        q->shared->passed = 0;
-    }
-
-    if (reason == MARK_POLICY_OVERDUE) {
-        s = ngx_http_mark_service(q);
-        s->epoch++;
-        s->current = 0;
-    }
-
-    load->flight.sent = state->now;
-    load->flight.rows = 0;
-
-    for (link = ngx_queue_head(&load->items);
-         link != ngx_queue_sentinel(&load->items);
-         link = ngx_queue_next(link))
-    {
-        item = ngx_queue_data(link, ngx_http_mark_item_t, link);
-        load->flight.rows += item->rows;
-    }
-
-    ngx_http_mark_service_leave(q, &load->flight);
-
-    return NGX_OK;
-}
-
-
-/*
- * A load with nothing of this worker's is for the worker of its first.  Tells
- * whether that had its time, and may be stopped or dead, while we wait.
- */
-
-static ngx_uint_t
-ngx_http_mark_queue_leads(ngx_http_mark_queue_t *q, uint64_t now)
-{
-    if (ngx_http_mark_cell_waiting(q) == NULL) {
-        return 0;
-    }
-
-    if (q->shared->passed == 0) {
-        q->shared->passed = now;
-    }
-
-    return now >= q->shared->passed + NGX_HTTP_MARK_SECOND;
-}
-
-
-/* Then the first of our own takes the place of the last; returns 0 or 1. */
-
-static ngx_uint_t
-ngx_http_mark_queue_lead(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
-    mark_policy_state_t *state, ngx_http_mark_load_t *load)
-{
-    size_t                 bytes;
-    ngx_uint_t             rows, limit;
-    ngx_queue_t           *link;
-    ngx_http_mark_item_t  *item, *own;
-
-    if (!ngx_http_mark_queue_leads(q, state->now)) {
-        return 0;
-    }
-
-    own = ngx_http_mark_cell_waiting(q);
-    limit = mark_policy_rows(&q->conf->policy, state);
-    rows = own->rows;
-    bytes = own->bytes;
-
-    ngx_http_mark_line_remove(line, own);
-
-    for (link = ngx_queue_head(&load->items);
-         link != ngx_queue_sentinel(&load->items);
-         link = ngx_queue_next(link))
-    {
-        item = ngx_queue_data(link, ngx_http_mark_item_t, link);
-        rows += item->rows;
-        bytes += item->bytes;
-    }
-
-    while (!ngx_queue_empty(&load->items)
-           && (rows > limit || bytes > q->conf->max_bytes))
-    {
-        link = ngx_queue_last(&load->items);
-        ngx_queue_remove(link);
-
-        item = ngx_queue_data(link, ngx_http_mark_item_t, link);
-        ngx_http_mark_line_add(line, item);
-
-        load->n--;
-        rows -= item->rows;
-        bytes -= item->bytes;
-    }
-
-    ngx_queue_insert_tail(&load->items, &own->link);
-    load->n++;
-
-    return ngx_http_mark_cell_take(&load->items);
-}
-
-
-/* Over mark_max_queue_size the least urgent are shed. */
-
-static void
-ngx_http_mark_queue_trim(ngx_http_mark_queue_t *q)
-{
-    ngx_uint_t             n;
-    ngx_http_mark_line_t  *line;
-    ngx_http_mark_item_t  *item, *other;
-
-    if (q->conf->max_queue == 0) {
-        return;
-    }
-
-    for ( ;; ) {
-        n = q->line.nitems + (q->shared ? q->shared->line.nitems : 0);
-
-        if (n <= q->conf->max_queue) {
-            return;
-        }
-
-        line = &q->line;
-
-        if (line->nitems == 0) {
-            line = &q->shared->line;
-
-        } else if (q->shared && q->shared->line.nitems) {
-            item = ngx_http_mark_line_last(line);
-            other = ngx_http_mark_line_last(&q->shared->line);
-
-            if (ngx_http_mark_line_before(item, other)) {
-                line = &q->shared->line;
-            }
-        }
-
-        item = ngx_http_mark_line_last(line);
-
-        ngx_http_mark_line_remove(line, item);
-        ngx_http_mark_queue_refuse(q, item, 0);
-    }
-}
-
-
-/* An item that was taken out of a line will be answered with an error. */
-
-static void
-ngx_http_mark_queue_refuse(ngx_http_mark_queue_t *q,
-    ngx_http_mark_item_t *item, ngx_uint_t late)
-{
-    if (item->cell) {
-        ngx_http_mark_cell_refuse(q, item, late);
-        return;
-    }
-
-    item->ctx->late = late;
-    ngx_http_mark_queue_shed(q, item->ctx);
 }
 
 

@@ -182,7 +182,8 @@ ngx_http_mark_line_deadline(ngx_http_mark_line_t *line)
 
 ngx_http_mark_item_t *
 ngx_http_mark_line_late(ngx_http_mark_line_t *line,
-    ngx_http_mark_loc_conf_t *mlcf, mark_policy_state_t *state)
+    mark_policy_conf_t *policy, ngx_uint_t action,
+    mark_policy_state_t *state)
 {
     ngx_http_mark_item_t  *item;
 
@@ -190,20 +191,18 @@ ngx_http_mark_line_late(ngx_http_mark_line_t *line,
         item = ngx_http_mark_line_first(line);
 
         if (item->priority == NGX_HTTP_MARK_LATE
-            || !mark_policy_late(&mlcf->policy, state, item->deadline,
-                                 item->rows))
+            || !mark_policy_late(policy, state, item->deadline, item->rows))
         {
             item = ngx_http_mark_line_oldest(line);
 
             if (item->priority == NGX_HTTP_MARK_LATE
-                || !mark_policy_late(&mlcf->policy, state, item->deadline,
-                                     item->rows))
+                || !mark_policy_late(policy, state, item->deadline, item->rows))
             {
                 break;
             }
         }
 
-        if (mlcf->timeout_action == NGX_HTTP_MARK_REJECT) {
+        if (action == NGX_HTTP_MARK_REJECT) {
             ngx_http_mark_line_remove(line, item);
             return item;
         }
@@ -242,14 +241,14 @@ ngx_http_mark_line_demote(ngx_http_mark_line_t *line,
 
 ngx_uint_t
 ngx_http_mark_line_take(ngx_http_mark_line_t *line,
-    ngx_http_mark_loc_conf_t *mlcf, mark_policy_state_t *state,
+    mark_policy_conf_t *policy, mark_policy_state_t *state,
     ngx_queue_t *taken)
 {
     size_t                 bytes;
     ngx_uint_t             n, rows, limit;
     ngx_http_mark_item_t  *item;
 
-    limit = mark_policy_rows(&mlcf->policy, state);
+    limit = mark_policy_rows(policy, state);
 
     n = 0;
     rows = 0;
@@ -266,7 +265,7 @@ ngx_http_mark_line_take(ngx_http_mark_line_t *line,
         }
 
         if (n && (rows + item->rows > limit
-                  || bytes + item->bytes > mlcf->max_bytes))
+                  || bytes + item->bytes > policy->max_bytes))
         {
             break;
         }

@@ -19,6 +19,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_pool.h"
 #include "ngx_http_mark_share.h"
 
 
@@ -37,6 +38,10 @@ ngx_http_mark_queue_init(ngx_http_mark_queue_t *q)
     q->event.handler = ngx_http_mark_queue_handler;
     q->event.data = q;
     q->event.log = &q->log;
+
+    q->policy = q->conf->policy;
+    q->max_queue = q->conf->max_queue;
+    q->claim.slot = -1;
 
     ngx_http_mark_line_init(&q->line);
     ngx_http_mark_service_init(&q->service);
@@ -67,6 +72,10 @@ ngx_http_mark_queue_add(ngx_http_mark_main_conf_t *mmcf,
     q = ngx_http_mark_queues_get(mmcf, ctx->conf, &key);
     if (q == NULL) {
         return NGX_ERROR;
+    }
+
+    if (q->kind == 0) {
+        q->kind = ngx_http_mark_kind(ctx->request);
     }
 
     s = ngx_http_mark_service(q);
@@ -224,6 +233,7 @@ ngx_http_mark_queue_run(ngx_http_mark_queue_t *q)
     }
 
     ngx_http_mark_gate_unblock(q);
+    ngx_http_mark_pool_unwait(q);
 
     now = ngx_http_mark_now();
 
@@ -276,7 +286,7 @@ ngx_http_mark_queue_backlog(ngx_http_mark_queue_t *q)
     ngx_http_mark_service_t  *s;
 
     s = ngx_http_mark_service(q);
-    full = mark_policy_full(&q->conf->policy);
+    full = q->policy.max_rows;
     rows = q->line.rows + (q->shared ? q->shared->line.rows : 0);
 
     usec = (rows / full + 1) * mark_latency_mean(&s->latency, full)

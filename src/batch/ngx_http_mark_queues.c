@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_pool.h"
 
 
 /* An idle queue is kept this long, in seconds, and at most so many are. */
@@ -143,6 +144,7 @@ ngx_http_mark_queues_free(ngx_http_mark_queue_t *q)
     }
 
     ngx_http_mark_gate_unblock(q);
+    ngx_http_mark_pool_unwait(q);
 
     ngx_queue_remove(&q->lru);
     if (q->shared) {

@@ -10,6 +10,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_pool.h"
 #include "ngx_http_mark_share.h"
 
 
@@ -102,6 +103,11 @@ ngx_http_mark_service_answered(ngx_http_mark_queue_t *q,
 
     q->flying--;
     q->used = ngx_time();
+
+    /* it may have ended before it came to the balancer */
+
+    ngx_http_mark_claim_release(&flight->claim, NGX_HTTP_MARK_CLAIM_UNUSED,
+                               NULL);
 
     ngx_http_mark_add(q->conf, in_flight, -1);
 

@@ -12,13 +12,14 @@
  */
 
 
-#include "ngx_http_mark_gate.h"
+#include "ngx_http_mark_pool.h"
 
 
 /* and the sizes of the nodes */
 #define NGX_HTTP_MARK_LAYOUT  0x6d61726b
 #define NGX_HTTP_MARK_SIZE    (sizeof(ngx_http_mark_counters_t)              \
-                               + sizeof(ngx_http_mark_gate_node_t))
+                               + sizeof(ngx_http_mark_gate_node_t)           \
+                               + sizeof(ngx_http_mark_slot_t))
 
 
 struct ngx_http_mark_node_s {
@@ -157,10 +158,6 @@ ngx_http_mark_counters_zone(ngx_conf_t *cf)
 
     mmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_mark_module);
 
-    if (mmcf->locations.nelts == 0) {
-        return NGX_OK;
-    }
-
     /*
      * A power of two: a location more does not often make another zone,
      * which would begin at zero.  Slab pages hold a node and its names.
@@ -169,11 +166,26 @@ ngx_http_mark_counters_zone(ngx_conf_t *cf)
     need = (mmcf->locations.nelts + 2)
            * (ngx_align(sizeof(ngx_http_mark_node_t), ngx_pagesize)
               + 2 * ngx_pagesize)
-           + ngx_http_mark_gates_size(mmcf);
+           + ngx_http_mark_gates_size(mmcf)
+           + ngx_http_mark_pools_size(mmcf);
 
     for (size = 64 * ngx_pagesize; size < need; size *= 2) { /* void */ }
 
     ngx_str_set(&name, "ngx_http_mark");
+
+    if (mmcf->zone_size) {
+
+        if (mmcf->zone_size < need) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"mark_zone %V\" is too small, this configuration "
+                          "needs %uzk",
+                          &mmcf->zone_name, (need + 1023) / 1024);
+            return NGX_ERROR;
+        }
+
+        name = mmcf->zone_name;
+        size = mmcf->zone_size;
+    }
 
     mmcf->zone = ngx_shared_memory_add(cf, &name, size,
                                        &ngx_http_mark_module);
@@ -226,7 +238,11 @@ ngx_http_mark_counters_init_zone(ngx_shm_zone_t *zone, void *data)
         }
     }
 
-    return ngx_http_mark_gates_init_zone(mmcf, shpool);
+    if (ngx_http_mark_gates_init_zone(mmcf, shpool) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_mark_pools_init_zone(mmcf, shpool);
 }
 
 
@@ -287,6 +303,7 @@ ngx_http_mark_node(ngx_shm_zone_t *zone, ngx_http_mark_loc_conf_t *mlcf,
 ngx_int_t
 ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
 {
+    ngx_int_t                   rc;
     ngx_uint_t                  i, seat;
     ngx_slab_pool_t            *shpool;
     ngx_http_mark_shm_t        *shm;
@@ -328,7 +345,13 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
         }
     }
 
+    rc = ngx_http_mark_pools_init_process(mmcf, shpool, seat, cycle);
+
     ngx_shmtx_unlock(&shpool->mutex);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     mmcf->seat = &shm->seats[seat];
 

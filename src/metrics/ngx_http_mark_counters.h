@@ -102,6 +102,7 @@ typedef struct {
 
 typedef struct ngx_http_mark_node_s       ngx_http_mark_node_t;
 typedef struct ngx_http_mark_gate_node_s  ngx_http_mark_gate_node_t;
+typedef struct ngx_http_mark_pool_node_s  ngx_http_mark_pool_node_t;
 
 
 /* The zone. */
@@ -111,6 +112,7 @@ typedef struct {
     size_t                      size;
     ngx_http_mark_node_t       *nodes;
     ngx_http_mark_gate_node_t  *gates;
+    ngx_http_mark_pool_node_t  *pools;
     ngx_atomic_t                seats[NGX_HTTP_MARK_SEATS];    /* pids */
 } ngx_http_mark_shm_t;
 

@@ -22,6 +22,27 @@ mark_latency_init(mark_latency_t *l)
 
 
 void
+mark_latency_prior(mark_latency_t *l, double base, double row,
+    double residual)
+{
+    mark_latency_init(l);
+
+    /* as if two batches had been seen, of 1 row and of 2, on the line */
+
+    l->observed = MARK_LATENCY_WARM;
+    l->w = 2;
+    l->x = 1 + 2;
+    l->xx = 1 + 4;
+    l->y = (base + row) + (base + 2 * row);
+    l->xy = (base + row) + 2 * (base + 2 * row);
+    l->a = base;
+    l->b = row;
+    l->residual = residual;
+    l->deviation = residual / 2;
+}
+
+
+void
 mark_latency_observe(mark_latency_t *l, unsigned rows, uint64_t usec,
     unsigned beside)
 {

@@ -56,6 +56,13 @@ typedef struct {
 void mark_latency_init(mark_latency_t *l);
 
 /*
+ * Takes somebody's word, in microseconds: what is observed takes its place
+ * soon.  The bound is off by residual until then.
+ */
+void mark_latency_prior(mark_latency_t *l, double base, double row,
+    double residual);
+
+/*
  * A batch of rows (1 or more) took usec.  When it left, so many were in flight
  * for its peer, itself included.
  */

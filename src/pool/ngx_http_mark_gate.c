@@ -19,7 +19,7 @@
  */
 
 
-#include "ngx_http_mark_gate.h"
+#include "ngx_http_mark_pool.h"
 
 
 static ngx_uint_t ngx_http_mark_gate_held(ngx_http_mark_gate_t *gate);
@@ -223,7 +223,8 @@ ngx_http_mark_gate_free(ngx_http_mark_gate_t *gate)
     ngx_uint_t  held, places;
 
     held = ngx_http_mark_gate_held(gate);
-    places = gate->max * gate->peers;
+    places = gate->pool ? ngx_http_mark_pool_places(gate->pool)
+                        : gate->max * gate->peers;
 
     /* before a reload there may have been more */
 

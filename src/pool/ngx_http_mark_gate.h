@@ -50,6 +50,7 @@ struct ngx_http_mark_gate_s {
     ngx_uint_t                     peers;
     ngx_str_t                      name;
     ngx_http_upstream_srv_conf_t  *upstream;
+    ngx_http_mark_pool_t          *pool;           /* it has the places */
     ngx_http_upstream_init_peer_pt init;           /* the balancer's */
 
     /* of the process */

@@ -5,28 +5,11 @@
  */
 
 
-#include "ngx_http_mark_gate.h"
+#include "ngx_http_mark_pool.h"
 
 
 static ngx_http_mark_gate_node_t *ngx_http_mark_gate_node(
     ngx_http_mark_shm_t *shm, ngx_str_t *name);
-
-
-void *
-ngx_http_mark_gate_create(ngx_conf_t *cf)
-{
-    ngx_http_mark_gate_t  *gate;
-
-    gate = ngx_pcalloc(cf->pool, sizeof(ngx_http_mark_gate_t));
-    if (gate == NULL) {
-        return NULL;
-    }
-
-    gate->max = NGX_CONF_UNSET_UINT;
-    ngx_queue_init(&gate->queues);
-
-    return gate;
-}
 
 
 /* mark_max_concurrent_batches */
@@ -77,7 +60,17 @@ ngx_http_mark_gates_bind(ngx_http_mark_main_conf_t *mmcf)
     gatep = mmcf->gates.elts;
 
     for (i = 0; i < mmcf->gates.nelts; i++) {
-        ngx_http_mark_gate_wrap(gatep[i]);
+        gate = gatep[i];
+        gate->pool = ngx_http_mark_pool_of(gate->upstream);
+
+        /* a pool knows itself how many its servers have */
+
+        if (gate->pool) {
+            gate->pool->max = gate->max;
+
+        } else {
+            ngx_http_mark_gate_wrap(gate);
+        }
     }
 
     mlcfp = mmcf->confs.elts;
@@ -89,6 +82,8 @@ ngx_http_mark_gates_bind(ngx_http_mark_main_conf_t *mmcf)
         {
             continue;
         }
+
+        mlcfp[i]->pool = ngx_http_mark_pool_of(mlcfp[i]->upstream);
 
         gate = ngx_http_conf_upstream_srv_conf(mlcfp[i]->upstream,
                                                ngx_http_mark_module);

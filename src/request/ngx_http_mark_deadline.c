@@ -5,6 +5,8 @@
 #include "ngx_http_mark.h"
 
 
+static ngx_msec_t ngx_http_mark_deadline_slo(ngx_http_request_t *r,
+    ngx_http_mark_loc_conf_t *mlcf);
 static ngx_msec_t ngx_http_mark_deadline_parse(ngx_str_t *text);
 
 
@@ -30,24 +32,62 @@ ngx_http_mark_deadline_own(ngx_http_mark_ctx_t *ctx)
 }
 
 
-/*
- * Sets ctx->deadline from ctx->arrived.  A client that says something that is
- * no time, or nothing, gets the second parameter of mark_slo.
- */
+/* Sets ctx->deadline from ctx->arrived. */
 
 void
 ngx_http_mark_deadline(ngx_http_mark_ctx_t *ctx)
 {
-    ngx_str_t            text;
-    ngx_msec_t           slo, own;
-    ngx_http_request_t  *r;
+    ngx_msec_t  slo;
 
-    slo = ctx->conf->slo;
+    slo = ngx_http_mark_deadline_slo(ctx->request, ctx->conf);
 
-    if (ctx->conf->slo_value) {
-        r = ctx->request;
+    ctx->deadline = slo ? ctx->arrived + (uint64_t) slo * 1000 : 0;
+}
 
-        if (ngx_http_complex_value(r, ctx->conf->slo_value, &text) == NGX_OK
+
+/* The deadline of a request that is not batched; usec, 0 is none. */
+
+uint64_t
+ngx_http_mark_deadline_plain(ngx_http_request_t *r)
+{
+    int64_t                    since;
+    ngx_msec_t                 slo;
+    ngx_time_t                *tp;
+    ngx_http_mark_loc_conf_t  *mlcf;
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_mark_module);
+    slo = ngx_http_mark_deadline_slo(r, mlcf);
+
+    if (slo == 0) {
+        return 0;
+    }
+
+    tp = ngx_timeofday();
+
+    since = (int64_t) (tp->sec - r->start_sec) * 1000
+            + (int64_t) tp->msec - (int64_t) r->start_msec;
+
+    return ngx_http_mark_now() + (uint64_t) slo * 1000
+           - (uint64_t) ngx_max(since, 0) * 1000;
+}
+
+
+/*
+ * The request's mark_slo; 0 is none.  A client that says something that is no
+ * time, or nothing, gets the second parameter.
+ */
+
+static ngx_msec_t
+ngx_http_mark_deadline_slo(ngx_http_request_t *r,
+    ngx_http_mark_loc_conf_t *mlcf)
+{
+    ngx_str_t   text;
+    ngx_msec_t  slo, own;
+
+    slo = mlcf->slo;
+
+    if (mlcf->slo_value) {
+        if (ngx_http_complex_value(r, mlcf->slo_value, &text) == NGX_OK
             && text.len)
         {
             own = ngx_http_mark_deadline_parse(&text);
@@ -62,7 +102,7 @@ ngx_http_mark_deadline(ngx_http_mark_ctx_t *ctx)
         }
     }
 
-    ctx->deadline = slo ? ctx->arrived + (uint64_t) slo * 1000 : 0;
+    return slo;
 }
 
 

@@ -176,6 +176,29 @@ ngx_http_mark_key(ngx_http_mark_ctx_t *ctx, ngx_str_t *key)
 
 /* Each part stands behind its length, so that no two parts read as others. */
 
+/*
+ * What may take a time of its own at a server: another location's requests,
+ * or another URI's, which names the model.  Never 0.
+ */
+
+uint32_t
+ngx_http_mark_kind(ngx_http_request_t *r)
+{
+    uint32_t                   hash;
+    ngx_http_mark_loc_conf_t  *mlcf;
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_mark_module);
+
+    ngx_crc32_init(hash);
+    ngx_crc32_update(&hash, mlcf->server.data, mlcf->server.len);
+    ngx_crc32_update(&hash, mlcf->location.data, mlcf->location.len);
+    ngx_crc32_update(&hash, r->uri.data, r->uri.len);
+    ngx_crc32_final(hash);
+
+    return hash ? hash : 1;
+}
+
+
 static u_char *
 ngx_http_mark_key_put(u_char *p, const void *data, size_t len)
 {

@@ -282,12 +282,13 @@ static void
 full(void)
 {
     reset(MARK_POLICY_AUTO);
-    is_int(mark_policy_full(&conf), 32, "full: mark_max_batch_size");
+    is_int(mark_policy_full(&conf, &state), 32, "full: mark_max_batch_size");
 
     conf.nsizes = 2;
     conf.sizes[0] = 4;
     conf.sizes[1] = 16;
-    is_int(mark_policy_full(&conf), 16, "full: the largest preferred size");
+    is_int(mark_policy_full(&conf, &state), 16,
+           "full: the largest preferred size");
 
     latency.limit = 2;
     state.in_flight = 1;

@@ -1,0 +1,380 @@
+
+/* The choice of a peer: see mark_select.h. */
+
+
+#include <string.h>
+
+#include "mark_select.h"
+
+
+/* What is expected of one peer. */
+
+typedef struct {
+    unsigned  rows;
+    uint64_t  start;
+    uint64_t  time;
+    uint64_t  finish;
+    double    cost;        /* a row */
+    unsigned  known:1;
+} mark_select_offer_t;
+
+
+static int mark_select_may(const mark_select_peer_t *peer, int backup);
+static void mark_select_offer(const mark_select_peer_t *peer,
+    const mark_select_batch_t *batch, mark_select_offer_t *offer);
+static int mark_select_meets(const mark_select_batch_t *batch,
+    const mark_select_offer_t *offer);
+static int mark_select_sooner(const mark_select_peer_t *a,
+    const mark_select_offer_t *ao, const mark_select_peer_t *b,
+    const mark_select_offer_t *bo);
+static int mark_select_explore(const mark_select_peer_t *peer,
+    const mark_select_batch_t *batch, const mark_select_offer_t *offer);
+
+
+void
+mark_select(const mark_select_peer_t *peers, unsigned n,
+    const mark_select_batch_t *batch, mark_select_choice_t *choice)
+{
+    int                  backup, first, best, stale, meets;
+    double               cheapest;
+    unsigned             i;
+    mark_select_offer_t  offer, foffer, boffer, soffer;
+
+    memset(choice, 0, sizeof(mark_select_choice_t));
+    memset(&foffer, 0, sizeof(mark_select_offer_t));
+    memset(&boffer, 0, sizeof(mark_select_offer_t));
+    memset(&soffer, 0, sizeof(mark_select_offer_t));
+
+    for (i = 0; i < n; i++) {
+        if (mark_select_may(&peers[i], 0)) {
+            break;
+        }
+    }
+
+    backup = (i == n);
+    first = -1;
+    stale = -1;
+    cheapest = -1;
+
+    for (i = 0; i < n; i++) {
+
+        if (!mark_select_may(&peers[i], backup)) {
+            continue;
+        }
+
+        mark_select_offer(&peers[i], batch, &offer);
+
+        if (first == -1
+            || mark_select_sooner(&peers[i], &offer, &peers[first], &foffer))
+        {
+            first = i;
+            foffer = offer;
+        }
+
+        if (mark_select_explore(&peers[i], batch, &offer)
+            && (stale == -1 || peers[i].last_sent < peers[stale].last_sent))
+        {
+            stale = i;
+            soffer = offer;
+        }
+
+        if (mark_select_meets(batch, &offer)
+            && (cheapest < 0 || offer.cost < cheapest))
+        {
+            cheapest = offer.cost;
+        }
+    }
+
+    best = first;
+    boffer = foffer;
+    meets = (first != -1 && batch->deadline == 0);
+
+    if (cheapest >= 0) {
+        best = -1;
+        meets = 1;
+
+        for (i = 0; i < n; i++) {
+
+            if (!mark_select_may(&peers[i], backup)) {
+                continue;
+            }
+
+            mark_select_offer(&peers[i], batch, &offer);
+
+            if (!mark_select_meets(batch, &offer)
+                || offer.cost > cheapest * MARK_SELECT_BAND)
+            {
+                continue;
+            }
+
+            if (best == -1
+                || mark_select_sooner(&peers[i], &offer, &peers[best],
+                                      &boffer))
+            {
+                best = i;
+                boffer = offer;
+            }
+        }
+    }
+
+    if (stale != -1) {
+        best = stale;
+        boffer = soffer;
+        choice->explores = 1;
+        meets = 1;
+    }
+
+    choice->peer = best;
+
+    if (best == -1) {
+        return;
+    }
+
+    choice->rows = boffer.rows;
+    choice->start = boffer.start;
+    choice->finish = boffer.finish;
+    choice->meets = meets;
+
+    if (batch->deadline > boffer.time + MARK_SELECT_MARGIN) {
+        choice->latest = batch->deadline - boffer.time - MARK_SELECT_MARGIN;
+    }
+}
+
+
+static int
+mark_select_may(const mark_select_peer_t *peer, int backup)
+{
+    return peer->usable && peer->backup == (unsigned) backup;
+}
+
+
+static void
+mark_select_offer(const mark_select_peer_t *peer,
+    const mark_select_batch_t *batch, mark_select_offer_t *offer)
+{
+    double  time;
+
+    offer->rows = batch->rows;
+
+    if (peer->max_rows && peer->max_rows < offer->rows) {
+        offer->rows = peer->max_rows;
+    }
+
+    offer->start = mark_select_start(peer, batch->now);
+    offer->known = mark_latency_known(peer->latency);
+
+    time = mark_latency_bound(peer->latency, offer->rows);
+
+    /* what has a part of its share only is the slower by that */
+
+    time /= peer->share;
+
+    offer->time = (uint64_t) time;
+    offer->finish = offer->start + offer->time;
+
+    /* what is new has one at a time, and is not worth waiting for */
+
+    if (!offer->known && offer->start > batch->now) {
+        offer->finish += MARK_SELECT_PATIENCE;
+    }
+
+    offer->cost = peer->price
+                  * mark_latency_mean(peer->latency, offer->rows)
+                  / offer->rows;
+}
+
+
+static int
+mark_select_meets(const mark_select_batch_t *batch,
+    const mark_select_offer_t *offer)
+{
+    return batch->deadline
+           && (offer->known || offer->start <= batch->now)
+           && offer->finish + MARK_SELECT_MARGIN <= batch->deadline;
+}
+
+
+/*
+ * With the same end, within what nobody would notice, the one with less in
+ * flight for its weight, and then the one that had nothing for longer.
+ */
+
+static int
+mark_select_sooner(const mark_select_peer_t *a, const mark_select_offer_t *ao,
+    const mark_select_peer_t *b, const mark_select_offer_t *bo)
+{
+    uint64_t  slack;
+    uint64_t  aload, bload;
+
+    slack = (ao->time > bo->time ? ao->time : bo->time) / 16;
+
+    if (ao->finish + slack < bo->finish) {
+        return 1;
+    }
+
+    if (bo->finish + slack < ao->finish) {
+        return 0;
+    }
+
+    aload = (uint64_t) (a->in_flight + 1) * b->weight;
+    bload = (uint64_t) (b->in_flight + 1) * a->weight;
+
+    if (aload != bload) {
+        return aload < bload;
+    }
+
+    return a->last_sent < b->last_sent;
+}
+
+
+/*
+ * An idle peer that had nothing for long, or not enough to be known, has this
+ * batch if it could be thrice as slow as it was and still be in time.
+ */
+
+static int
+mark_select_explore(const mark_select_peer_t *peer,
+    const mark_select_batch_t *batch, const mark_select_offer_t *offer)
+{
+    return batch->explore
+           && offer->known
+           && peer->in_flight == 0
+           && !peer->probe
+           && peer->last_sent + MARK_SELECT_STALE < batch->now
+           && (batch->deadline == 0
+               || batch->now + 3 * offer->time + MARK_SELECT_MARGIN
+                  <= batch->deadline);
+}
+
+
+unsigned
+mark_select_limit(const mark_select_peer_t *peer)
+{
+    if (peer->probe) {
+        return 1;
+    }
+
+    if (peer->concurrency) {
+        return peer->concurrency;
+    }
+
+    if (!mark_latency_known(peer->latency)) {
+        return MARK_SELECT_UNKNOWN;
+    }
+
+    return mark_latency_limit(peer->latency);
+}
+
+
+uint64_t
+mark_select_start(const mark_select_peer_t *peer, uint64_t now)
+{
+    unsigned  limit;
+    uint64_t  one, start;
+
+    limit = mark_select_limit(peer);
+
+    if (peer->in_flight < limit) {
+        return now;
+    }
+
+    /*
+     * free_at is when the last of them is done; the first is earlier, by one
+     * of limit that are on their way at one time.
+     */
+
+    one = mark_latency_mean(peer->latency, 1);
+
+    if (one < MARK_SELECT_LEAST) {
+        one = MARK_SELECT_LEAST;
+    }
+
+    start = peer->free_at;
+
+    if (limit > 1 && start > one) {
+        start -= one * (limit - 1) / limit;
+    }
+
+    /* overdue: nobody knows for how long */
+
+    return (start < now + one / 4) ? now + one / 4 : start;
+}
+
+
+uint64_t
+mark_select_finish(const mark_select_peer_t *peers, unsigned n, uint64_t now,
+    unsigned ahead, unsigned full, uint64_t *work)
+{
+    int       best, backup;
+    double    time;
+    unsigned  i, rows, batches;
+    uint64_t  finish, first;
+
+    for (i = 0; i < n; i++) {
+        if (mark_select_may(&peers[i], 0)) {
+            break;
+        }
+    }
+
+    backup = (i == n);
+    best = -1;
+
+    for (i = 0; i < n; i++) {
+
+        if (!mark_select_may(&peers[i], backup)) {
+            continue;
+        }
+
+        if (!mark_latency_known(peers[i].latency)) {
+            return UINT64_MAX;
+        }
+
+        work[i] = mark_select_start(&peers[i], now);
+        best = i;
+    }
+
+    if (best == -1) {
+        return UINT64_MAX;
+    }
+
+    /* each batch takes a place of its peer for its time */
+
+    first = now;
+
+    for (batches = 0; ; batches++) {
+        best = -1;
+        first = UINT64_MAX;
+
+        for (i = 0; i < n; i++) {
+
+            if (!mark_select_may(&peers[i], backup)) {
+                continue;
+            }
+
+            rows = (peers[i].max_rows && peers[i].max_rows < full)
+                   ? peers[i].max_rows : full;
+
+            time = mark_latency_mean(peers[i].latency, rows)
+                   / peers[i].share;
+            finish = work[i] + (uint64_t) time;
+
+            if (finish < first) {
+                first = finish;
+                best = i;
+            }
+        }
+
+        rows = (peers[best].max_rows && peers[best].max_rows < full)
+               ? peers[best].max_rows : full;
+
+        if (ahead < rows) {
+            return first;
+        }
+
+        ahead -= rows;
+
+        time = mark_latency_mean(peers[best].latency, rows)
+               / (peers[best].share * mark_select_limit(&peers[best]));
+        work[best] += (uint64_t) time + 1;
+    }
+}
