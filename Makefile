@@ -33,7 +33,8 @@ PURE_LIBS   = -ljansson -lcrypto -lm
 SERVER_LIBS = -ltorch -ltorch_cpu -lc10 -lmicrohttpd -lz -lpthread -lm
 LOAD_SRCS   = $(sort $(wildcard src/load/*.c))
 LOAD_OBJS   = $(LOAD_SRCS:%.c=$(BUILD)/obj/%.o)
-MODULE_SRCS = config ngx_http_mark_module.c $(wildcard src/ngx_http_mark_*.c src/*/ngx_http_mark_*.c)
+MODULE_SRCS = config ngx_http_mark_module.c \
+              $(wildcard src/ngx_http_mark_*.c src/*/ngx_http_mark_*.c)
 
 UNIT_SRCS   = $(sort $(wildcard t/unit/*.c))
 UNIT_BINS   = $(UNIT_SRCS:t/unit/%.c=$(BUILD)/unit/%)
