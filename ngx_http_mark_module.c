@@ -7,7 +7,7 @@
 
 
 #include "ngx_http_mark.h"
-#include "ngx_http_mark_pool.h"
+#include "ngx_http_mark_plan.h"
 
 
 static ngx_int_t ngx_http_mark_init(ngx_conf_t *cf);
@@ -116,6 +116,13 @@ static ngx_command_t  ngx_http_mark_commands[] = {
     { ngx_string("mark_server"),
       NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
       ngx_http_mark_server,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("mark_plan"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_2MORE,
+      ngx_http_mark_plan,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -274,6 +281,9 @@ ngx_http_mark_init_process(ngx_cycle_t *cycle)
     if (ngx_http_mark_counters_init_process(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_mark_pools_init_worker(mmcf, cycle);
+    ngx_http_mark_plans_init_worker(mmcf, cycle);
 
     if (mmcf->locations.nelts == 0) {
         return NGX_OK;

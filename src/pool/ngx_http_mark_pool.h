@@ -179,8 +179,9 @@ struct ngx_http_mark_pool_s {
     ngx_array_t                    extras;          /* of mark_server */
     ngx_array_t                    servers;  /* ngx_http_mark_server_t */
     ngx_uint_t                     max;      /* mark_max_concurrent_batches */
-    void                          *health;
-    void                          *plan;
+    void                          *health;   /* mark_health; or NULL */
+    void                          *plan;     /* mark_plan; or NULL */
+    ngx_event_t                    tick;
 
     /* of the process */
 
@@ -228,7 +229,8 @@ ngx_int_t ngx_http_mark_pools_init_zone(ngx_http_mark_main_conf_t *mmcf,
     ngx_slab_pool_t *shpool);
 ngx_int_t ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
     ngx_slab_pool_t *shpool, ngx_uint_t seat, ngx_cycle_t *cycle);
-void ngx_http_mark_pools_destroy(ngx_http_mark_main_conf_t *mmcf);
+void ngx_http_mark_pools_init_worker(ngx_http_mark_main_conf_t *mmcf,
+    ngx_cycle_t *cycle);
 
 /* slots: slot.c; with the lock held */
 

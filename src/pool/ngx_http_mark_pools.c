@@ -13,8 +13,13 @@
 #include "ngx_http_mark_pool.h"
 
 
+/* msec */
+#define NGX_HTTP_MARK_POOL_TICK  1000
+
+
 static ngx_http_mark_pool_node_t *ngx_http_mark_pool_node(
     ngx_http_mark_shm_t *shm, ngx_http_mark_pool_t *pool);
+static void ngx_http_mark_pool_tick(ngx_event_t *ev);
 static size_t ngx_http_mark_pool_size(ngx_http_mark_pool_t *pool);
 
 
@@ -216,4 +221,58 @@ ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
     }
 
     return NGX_OK;
+}
+
+
+/* Worker 0 looks after what others may have left behind. */
+
+void
+ngx_http_mark_pools_init_worker(ngx_http_mark_main_conf_t *mmcf,
+    ngx_cycle_t *cycle)
+{
+    ngx_uint_t              i;
+    ngx_http_mark_pool_t  **poolp;
+
+    if (ngx_worker != 0) {
+        return;
+    }
+
+    poolp = mmcf->pools.elts;
+
+    for (i = 0; i < mmcf->pools.nelts; i++) {
+        poolp[i]->tick.handler = ngx_http_mark_pool_tick;
+        poolp[i]->tick.data = poolp[i];
+        poolp[i]->tick.log = cycle->log;
+        poolp[i]->tick.cancelable = 1;
+
+        ngx_add_timer(&poolp[i]->tick, NGX_HTTP_MARK_POOL_TICK);
+    }
+}
+
+
+/* A worker of before a reload may be killed, and nobody takes its place. */
+
+static void
+ngx_http_mark_pool_tick(ngx_event_t *ev)
+{
+    ngx_uint_t             i;
+    ngx_http_mark_pool_t  *pool;
+
+    pool = ev->data;
+
+    if (ngx_exiting) {
+        return;
+    }
+
+    ngx_shmtx_lock(pool->mutex);
+
+    ngx_http_mark_slots_bury(pool->node, pool->shm);
+
+    for (i = 0; i < pool->node->top; i++) {
+        ngx_http_mark_slot_tidy(pool, &pool->node->slots[i]);
+    }
+
+    ngx_shmtx_unlock(pool->mutex);
+
+    ngx_add_timer(ev, NGX_HTTP_MARK_POOL_TICK);
 }

@@ -20,6 +20,8 @@ static ngx_http_mark_slot_t *ngx_http_mark_slot_find(
     ngx_http_mark_pool_t *pool, ngx_http_mark_server_t *server);
 static ngx_http_mark_slot_t *ngx_http_mark_slot_take(
     ngx_http_mark_pool_t *pool, ngx_http_mark_server_t *server);
+static ngx_uint_t ngx_http_mark_slots_lost(ngx_http_mark_pool_t *pool,
+    ngx_array_t *servers);
 static void ngx_http_mark_slot_text(u_char *to, size_t size, ngx_str_t *from);
 
 
@@ -224,7 +226,7 @@ ngx_http_mark_slot_tidy(ngx_http_mark_pool_t *pool, ngx_http_mark_slot_t *slot)
 
 /*
  * The pool consists of these servers from now on; all others are drained.
- * Returns how many of them found no room.
+ * Returns how many of them find no room: then nothing is changed.
  */
 
 ngx_uint_t
@@ -238,6 +240,12 @@ ngx_http_mark_slots_seed(ngx_http_mark_pool_t *pool, ngx_array_t *servers,
 
     node = pool->node;
     server = servers->elts;
+
+    lost = ngx_http_mark_slots_lost(pool, servers);
+
+    if (lost) {
+        return lost;
+    }
 
     for (i = 0; i < node->top; i++) {
         node->slots[i].listed = 0;
@@ -259,20 +267,43 @@ ngx_http_mark_slots_seed(ngx_http_mark_pool_t *pool, ngx_array_t *servers,
         }
     }
 
-    lost = 0;
-
     for (i = 0; i < servers->nelts; i++) {
         slot = ngx_http_mark_slot_set(pool, &server[i], now);
 
-        if (slot == NULL) {
-            lost++;
-            continue;
+        if (slot) {
+            slot->listed = 1;
         }
-
-        slot->listed = 1;
     }
 
-    return lost;
+    return 0;
+}
+
+
+/* How many of the servers would find no room. */
+
+static ngx_uint_t
+ngx_http_mark_slots_lost(ngx_http_mark_pool_t *pool, ngx_array_t *servers)
+{
+    ngx_uint_t                  i, busy;
+    ngx_http_mark_slot_t       *slot;
+    ngx_http_mark_server_t     *server;
+    ngx_http_mark_pool_node_t  *node;
+
+    node = pool->node;
+    server = servers->elts;
+    busy = servers->nelts;
+
+    for (i = 0; i < node->top; i++) {
+        slot = &node->slots[i];
+        busy += (slot->state != NGX_HTTP_MARK_SLOT_EMPTY && slot->in_flight);
+    }
+
+    for (i = 0; i < servers->nelts; i++) {
+        slot = ngx_http_mark_slot_find(pool, &server[i]);
+        busy -= (slot && slot->in_flight);
+    }
+
+    return busy > node->nslots ? busy - node->nslots : 0;
 }
 
 
