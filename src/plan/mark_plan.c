@@ -62,12 +62,36 @@ mark_plan_status_t
 mark_plan_load(json_t **object, const mark_span_t *text, const char *where,
     mark_plan_error_t *error)
 {
-    json_error_t  e;
+    size_t          line, column;
+    json_error_t    e;
+    const uint8_t  *p, *zero;
 
     if (text->len > MARK_PLAN_MAX) {
         return mark_plan_fail(error, MARK_PLAN_SYNTAX,
                               "%zu bytes are more than the %d that a plan may "
                               "have", text->len, MARK_PLAN_MAX);
+    }
+
+    /* jansson passes over one behind a number */
+
+    zero = memchr(text->data, '\0', text->len);
+
+    if (zero != NULL) {
+        line = 1;
+        column = 1;
+
+        for (p = text->data; p < zero; p++) {
+            column++;
+
+            if (*p == '\n') {
+                line++;
+                column = 1;
+            }
+        }
+
+        return mark_plan_fail(error, MARK_PLAN_SYNTAX,
+                              "%sline %zu, column %zu: a zero byte",
+                              where ? where : "", line, column);
     }
 
     *object = json_loadb((const char *) text->data, text->len,
@@ -194,6 +218,7 @@ mark_plan_document(mark_plan_reader_t *r, const json_t *object,
 static mark_plan_status_t
 mark_plan_pool(mark_plan_reader_t *r, const json_t *object, mark_plan_t *plan)
 {
+    char                 want[MARK_PLAN_QUOTED], is[MARK_PLAN_QUOTED];
     size_t               i;
     const mark_span_t   *pool;
     mark_plan_status_t   status;
@@ -211,10 +236,11 @@ mark_plan_pool(mark_plan_reader_t *r, const json_t *object, mark_plan_t *plan)
     if (pool->len && (pool->len != plan->pool.len
                       || memcmp(pool->data, plan->pool.data, pool->len) != 0))
     {
+        mark_plan_quote(want, (const char *) pool->data, pool->len);
+        mark_plan_quote(is, (const char *) plan->pool.data, plan->pool.len);
+
         return mark_plan_refuse(r, MARK_PLAN_POOL, "pool",
-                                "must be \"%.*s\", not \"%.*s\"",
-                                (int) pool->len, pool->data,
-                                (int) plan->pool.len, plan->pool.data);
+                                "must be %s, not %s", want, is);
     }
 
     return MARK_PLAN_OK;

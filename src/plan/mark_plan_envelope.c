@@ -46,6 +46,7 @@ mark_plan_status_t
 mark_plan_unwrap(mark_plan_reader_t *r, const json_t *object,
     mark_span_t *document)
 {
+    char                    id[MARK_PLAN_QUOTED], is[MARK_PLAN_QUOTED];
     const char             *want, *hmac, *ed25519;
     mark_plan_status_t      status;
     mark_plan_envelope_t    e;
@@ -87,9 +88,11 @@ mark_plan_unwrap(mark_plan_reader_t *r, const json_t *object,
     if (key->id.len && (key->id.len != e.key.len
                         || memcmp(key->id.data, e.key.data, e.key.len) != 0))
     {
+        mark_plan_quote(id, (const char *) key->id.data, key->id.len);
+        mark_plan_quote(is, (const char *) e.key.data, e.key.len);
+
         return mark_plan_refuse(r, MARK_PLAN_SIGNATURE, "key",
-                                "must be \"%.*s\", not \"%s\"",
-                                (int) key->id.len, key->id.data, e.key.data);
+                                "must be %s, not %s", id, is);
     }
 
     return mark_plan_verify(key, &e.document, &e.signature, r->error);

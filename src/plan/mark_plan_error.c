@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "mark_plan_error.h"
 
@@ -25,14 +24,13 @@ mark_plan_status_t
 mark_plan_fail(mark_plan_error_t *error, mark_plan_status_t status,
     const char *fmt, ...)
 {
-    int       n;
     char     *p;
     va_list   args;
 
     error->status = status;
 
     va_start(args, fmt);
-    n = vsnprintf(error->text, sizeof(error->text), fmt, args);
+    (void) vsnprintf(error->text, sizeof(error->text), fmt, args);
     va_end(args);
 
     /* jansson quotes what it stumbles over as it is */
@@ -41,21 +39,6 @@ mark_plan_fail(mark_plan_error_t *error, mark_plan_status_t status,
         if ((unsigned char) *p < 0x20 || *p == 0x7f) {
             *p = ' ';
         }
-    }
-
-    if (n >= (int) sizeof(error->text)) {
-
-        /* the bytes 10xxxxxx at the end, and the one that they belong to */
-
-        while (p > error->text && (p[-1] & 0xc0) == 0x80) {
-            p--;
-        }
-
-        if (p > error->text && (p[-1] & 0xc0) == 0xc0) {
-            p--;
-        }
-
-        *p = '\0';
     }
 
     return status;

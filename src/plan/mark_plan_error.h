@@ -19,7 +19,7 @@ typedef enum {
 } mark_plan_status_t;
 
 
-/* One line for a log: printable, but for UTF-8, and never cut inside of it. */
+/* One line of UTF-8 for a log, with room for the longest. */
 
 typedef struct {
     mark_plan_status_t  status;

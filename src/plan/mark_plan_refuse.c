@@ -11,14 +11,14 @@
 #include "mark_plan_text.h"
 
 
-/* Of a key or a value, at most so many bytes are shown. */
-#define MARK_PLAN_SHOWN  48
+/* Of a key or a value, at most so many bytes: two quotes, dots and a zero. */
+#define MARK_PLAN_SHOWN  (MARK_PLAN_QUOTED - 6)
 
 static size_t mark_plan_step(char *buf, size_t size,
     const mark_plan_step_t *step, int first);
 static int mark_plan_plain(const char *name);
-static void mark_plan_quote(char *buf, size_t size, const char *text,
-    size_t len);
+static void mark_plan_expected(const mark_plan_field_t *field, char *buf,
+    size_t size);
 static void mark_plan_describe(const json_t *value, char *buf, size_t size);
 
 
@@ -57,7 +57,7 @@ mark_plan_step(char *buf, size_t size, const mark_plan_step_t *step,
     int first)
 {
     int          n;
-    char         quoted[MARK_PLAN_SHOWN + 16];
+    char         quoted[MARK_PLAN_QUOTED];
     const char  *name;
 
     if (step->name == NULL) {
@@ -67,7 +67,7 @@ mark_plan_step(char *buf, size_t size, const mark_plan_step_t *step,
         name = step->name;
 
         if (!mark_plan_plain(name)) {
-            mark_plan_quote(quoted, sizeof(quoted), name, strlen(name));
+            mark_plan_quote(quoted, name, strlen(name));
             name = quoted;
         }
 
@@ -97,8 +97,8 @@ mark_plan_plain(const char *name)
  * makes blanks of control characters.
  */
 
-static void
-mark_plan_quote(char *buf, size_t size, const char *text, size_t len)
+void
+mark_plan_quote(char *buf, const char *text, size_t len)
 {
     char    *p;
     size_t   n;
@@ -119,7 +119,7 @@ mark_plan_quote(char *buf, size_t size, const char *text, size_t len)
     memcpy(p, text, n);
     p += n;
 
-    (void) snprintf(p, size - (p - buf), "\"%s", n < len ? "..." : "");
+    strcpy(p, n < len ? "\"..." : "\"");
 }
 
 
@@ -127,7 +127,7 @@ mark_plan_status_t
 mark_plan_refuse_value(mark_plan_reader_t *r, const mark_plan_field_t *field,
     const json_t *value, const char *why)
 {
-    char  must[128], is[MARK_PLAN_SHOWN + 16];
+    char  must[128], is[MARK_PLAN_QUOTED];
 
     mark_plan_expected(field, must, sizeof(must));
     mark_plan_describe(value, is, sizeof(is));
@@ -142,7 +142,7 @@ mark_plan_refuse_value(mark_plan_reader_t *r, const mark_plan_field_t *field,
 }
 
 
-void
+static void
 mark_plan_expected(const mark_plan_field_t *field, char *buf, size_t size)
 {
     switch (field->type) {
@@ -222,7 +222,7 @@ mark_plan_describe(const json_t *value, char *buf, size_t size)
         break;
 
     case JSON_STRING:
-        mark_plan_quote(buf, size, json_string_value(value),
+        mark_plan_quote(buf, json_string_value(value),
                         json_string_length(value));
         break;
 

@@ -14,7 +14,10 @@
 #include "mark_plan.h"
 
 
-#define MARK_PLAN_DEPTH  4
+#define MARK_PLAN_DEPTH   4
+
+/* The most that mark_plan_quote() writes, with the zero. */
+#define MARK_PLAN_QUOTED  54
 
 
 typedef enum {
@@ -86,9 +89,8 @@ mark_plan_status_t mark_plan_refuse(mark_plan_reader_t *r,
 mark_plan_status_t mark_plan_refuse_value(mark_plan_reader_t *r,
     const mark_plan_field_t *field, const json_t *value, const char *why);
 
-/* What a field must be. */
-void mark_plan_expected(const mark_plan_field_t *field, char *buf,
-    size_t size);
+/* A text in quotes, of which the first 48 bytes are shown. */
+void mark_plan_quote(char *buf, const char *text, size_t len);
 
 /* Fails unless the text is JSON and an object.  where: NULL, or its place. */
 mark_plan_status_t mark_plan_load(json_t **object, const mark_span_t *text,

@@ -154,8 +154,9 @@ refused(const char *text, const mark_plan_limits_t *limits, double now,
 static void
 syntax(void)
 {
-    char               *big;
-    mark_plan_limits_t  any;
+    char                *big;
+    mark_plan_t         *p;
+    mark_plan_limits_t   any;
 
 #define SYNTAX(s, want)  refused(s, NULL, PLAN_NOW, MARK_PLAN_SYNTAX, want)
 
@@ -184,13 +185,19 @@ syntax(void)
            "line 1, column 10: unable to decode byte 0xff near '\"'");
     SYNTAX("{\"pool\": 'p'}", "line 1, column 10: invalid token near '''");
 
+    memset(&any, 0, sizeof(mark_plan_limits_t));
+
+    is_int(mark_plan_parse("{\n\"format\": 1\0}", 15, &any, 0, &codec_memory,
+                           &p, &plan_error),
+           MARK_PLAN_SYNTAX, "a zero byte behind a number");
+    is_str(plan_error.text, "line 2, column 12: a zero byte", "is refused");
+
     /* as many bytes as there may be, and one more */
 
     big = malloc(MARK_PLAN_MAX + 2);
     memset(big, ' ', MARK_PLAN_MAX + 1);
     memcpy(big, whole, sizeof(whole) - 1);
     big[MARK_PLAN_MAX + 1] = '\0';
-    memset(&any, 0, sizeof(mark_plan_limits_t));
 
     SYNTAX(big, "8388609 bytes are more than the 8388608 that a plan may "
            "have");
@@ -234,6 +241,19 @@ limits(void)
     l.pool = plan_span("resnet2");
     refused(two, &l, PLAN_NOW, MARK_PLAN_POOL,
             "pool: must be \"resnet2\", not \"resnet\"");
+
+    l.pool = plan_span("resnetresnetresnetresnetresnetresnetresnetresnet");
+    refused(two, &l, PLAN_NOW, MARK_PLAN_POOL,
+            "pool: must be \"resnetresnetresnetresnetresnetresnetresnetresnet"
+            "\", not \"resnet\"");
+
+    l.pool = plan_span("resnetresnetresnetresnetresnetresnetresnetresne"
+                       "\xc3\xa9resnet");
+    refused(two, &l, PLAN_NOW, MARK_PLAN_POOL,
+            "pool: must be \"resnetresnetresnetresnetresnetresnetresnetresne"
+            "\"..., not \"resnet\"");
+
+    l.pool = plan_span("resnet2");
 
     /* whatever else is wrong with it */
 

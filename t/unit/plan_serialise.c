@@ -91,9 +91,7 @@ text(size_t most)
 static mark_span_t
 address(size_t i)
 {
-    char  *p;
-
-    p = codec_alloc(NULL, 128);
+    char  p[128];
 
     switch (rnd(4)) {
 
@@ -114,7 +112,7 @@ address(size_t i)
         break;
     }
 
-    return plan_span(p);
+    return plan_span(strcpy(codec_alloc(NULL, strlen(p) + 1), p));
 }
 
 
@@ -200,7 +198,8 @@ document(mark_plan_t *p)
 static int
 same_text(const mark_span_t *a, const mark_span_t *b)
 {
-    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+    return a->len == b->len
+           && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
 
