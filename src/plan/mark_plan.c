@@ -62,7 +62,7 @@ mark_plan_status_t
 mark_plan_load(json_t **object, const mark_span_t *text, const char *where,
     mark_plan_error_t *error)
 {
-    size_t          line, column;
+    size_t          line, column, i;
     json_error_t    e;
     const uint8_t  *p, *zero;
 
@@ -105,6 +105,14 @@ mark_plan_load(json_t **object, const mark_span_t *text, const char *where,
             || e.text[0] == '\0')
         {
             return mark_plan_fail(error, MARK_PLAN_MEMORY, "no memory");
+        }
+
+        /* it quotes the text up to any byte, inside of a character as well */
+
+        for (i = 0; e.text[i]; i++) {
+            if (e.text[i] & 0x80) {
+                e.text[i] = '?';
+            }
         }
 
         return mark_plan_fail(error, MARK_PLAN_SYNTAX,

@@ -183,6 +183,8 @@ syntax(void)
            "near '\"a\\u0000b\"'");
     SYNTAX("{\"pool\": \"\xff\"}",
            "line 1, column 10: unable to decode byte 0xff near '\"'");
+    SYNTAX("{\"pool\": \"\xc3\xa9\\\xc3\xa9\"}",
+           "line 1, column 13: invalid escape near '\"??\\?'");
     SYNTAX("{\"pool\": 'p'}", "line 1, column 10: invalid token near '''");
 
     memset(&any, 0, sizeof(mark_plan_limits_t));
