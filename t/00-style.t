@@ -62,7 +62,8 @@ sub check {
 
     $complain->(0, 'name the thing, not "utils"') if $name =~ m!utils?\b!i;
 
-    return @found if -B $name && -s $name || $name =~ m!^t/fuzz/corpus/!;
+    return @found if -B $name && -s $name
+        || $name =~ m!^t/(?:fuzz/corpus|data/aws-sigv4)/!;
 
     open my $f, '<:raw', $name or return "$name: $!";
     my @lines = <$f>;
