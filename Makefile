@@ -4,7 +4,8 @@
 #   make module         only the nginx module, against Debian's nginx-dev
 #   make module NGINX_SRC=DIR
 #                       against a configured-or-not vanilla nginx source tree
-#   make unit           unit tests (TAP programs under build/unit)
+#   make unit           unit tests (TAP programs under build/unit), and what
+#                       other tests run of the module alone
 #   make fuzzers        libFuzzer targets (clang)
 #   make build/bench/codec
 #                       what ./run bench codec runs
@@ -38,6 +39,7 @@ MODULE_SRCS = config ngx_http_mark_module.c \
 
 UNIT_SRCS   = $(sort $(wildcard t/unit/*.c))
 UNIT_BINS   = $(UNIT_SRCS:t/unit/%.c=$(BUILD)/unit/%)
+SIGNER      = $(BUILD)/lib/signer
 FUZZ_SRCS   = $(sort $(wildcard t/fuzz/*.c))
 FUZZ_BINS   = $(FUZZ_SRCS:t/fuzz/%.c=$(BUILD)/fuzz/%)
 
@@ -48,7 +50,7 @@ all: module server load
 module: $(BUILD)/ngx_http_mark_module.so
 server: $(BUILD)/mark-server
 load: $(BUILD)/mark-load
-unit: $(UNIT_BINS)
+unit: $(UNIT_BINS) $(SIGNER)
 fuzzers: $(FUZZ_BINS)
 
 # The module: nginx's own build system compiles it, so that its flags and its
@@ -80,6 +82,10 @@ $(BUILD)/mark-load: $(LOAD_OBJS) $(LIBMARK)
 UNIT_DEPS   = $(wildcard t/unit/*.h) $(LIBMARK) $(SERVER_SRCS) $(HEADERS)
 
 $(BUILD)/unit/%: t/unit/%.c $(UNIT_DEPS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -It/unit -o $@ $< $(LIBMARK) $(PURE_LIBS)
+
+$(SIGNER): t/lib/signer.c $(UNIT_DEPS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -It/unit -o $@ $< $(LIBMARK) $(PURE_LIBS)
 
