@@ -7,9 +7,11 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_lambda.h"
 #include "ngx_http_mark_plan.h"
 
 
+static ngx_int_t ngx_http_mark_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mark_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mark_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_mark_init_process(ngx_cycle_t *cycle);
@@ -141,6 +143,13 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       0,
       NULL },
 
+    { ngx_string("mark_lambda"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_mark_lambda,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("mark_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_http_mark_status,
@@ -153,7 +162,7 @@ static ngx_command_t  ngx_http_mark_commands[] = {
 
 
 static ngx_http_module_t  ngx_http_mark_module_ctx = {
-    ngx_http_mark_add_variables,          /* preconfiguration */
+    ngx_http_mark_variables,              /* preconfiguration */
     ngx_http_mark_init,                   /* postconfiguration */
 
     ngx_http_mark_create_main_conf,       /* create main configuration */
@@ -181,6 +190,14 @@ ngx_module_t  ngx_http_mark_module = {
     NULL,                                 /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+static ngx_int_t
+ngx_http_mark_variables(ngx_conf_t *cf)
+{
+    return ngx_http_mark_add_variables(cf) == NGX_OK
+           ? ngx_http_mark_lambda_add_variables(cf) : NGX_ERROR;
+}
 
 
 static ngx_int_t

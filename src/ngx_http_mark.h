@@ -88,6 +88,7 @@ typedef struct ngx_http_mark_gate_s   ngx_http_mark_gate_t;
 typedef struct ngx_http_mark_cell_s   ngx_http_mark_cell_t;
 typedef struct ngx_http_mark_shared_s ngx_http_mark_shared_t;
 typedef struct ngx_http_mark_pool_s   ngx_http_mark_pool_t;
+typedef struct ngx_http_mark_lambda_conf_s  ngx_http_mark_lambda_conf_t;
 
 
 typedef struct {
@@ -145,6 +146,7 @@ typedef struct {
     ngx_http_mark_gate_t      *gate;        /* NULL: no limit */
     ngx_http_mark_pool_t      *pool;        /* NULL: no mark_balance */
     ngx_http_upstream_srv_conf_t  *upstream;    /* NULL: not known */
+    ngx_http_mark_lambda_conf_t   *lambda;      /* NULL: no mark_lambda */
 
     /* of the process */
 

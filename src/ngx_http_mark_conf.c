@@ -3,6 +3,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_lambda.h"
 #include "ngx_http_mark_pool.h"
 
 
@@ -111,6 +112,10 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
 
     ngx_conf_merge_ptr_value(conf->ignored, prev->ignored, NULL);
+
+    if (ngx_http_mark_lambda_merge(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     if (conf->slo == NGX_CONF_UNSET_MSEC) {
         conf->slo = 0;

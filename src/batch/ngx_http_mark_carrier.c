@@ -23,6 +23,7 @@
 
 #include "ngx_http_mark.h"
 #include "ngx_http_mark_carrier.h"
+#include "ngx_http_mark_lambda.h"
 
 
 static ngx_int_t ngx_http_mark_carrier_connection(
@@ -305,6 +306,12 @@ ngx_http_mark_carrier_sends(ngx_http_request_t *r, ngx_buf_t *body)
     ngx_chain_t  *cl;
 
     if (r->upstream == NULL || r->upstream->request_bufs == NULL) {
+        return 1;
+    }
+
+    /* mark_lambda may have it in an event */
+
+    if (ngx_http_mark_lambda_get_ctx(r)) {
         return 1;
     }
 

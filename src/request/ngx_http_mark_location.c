@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_lambda.h"
 
 
 /* Modules with an upstream that can be asked for a batch. */
@@ -72,6 +73,11 @@ ngx_http_mark_check_location(ngx_conf_t *cf, ngx_http_mark_loc_conf_t *prev,
             conf->upstream = ucf->upstream;
             known = 1;
         }
+    }
+
+    if (conf->lambda) {
+        conf->upstream = conf->lambda->upstream.upstream;
+        known = 1;
     }
 
     for (i = 0; i < NGX_HTTP_MARK_UPSTREAMS; i++) {
