@@ -209,6 +209,7 @@ http {
                       'function=\$mark_lambda_function '
                       'ms=\$mark_lambda_duration mb=\$mark_lambda_memory '
                       'usd=\$mark_lambda_cost '
+                      'wait=\$mark_lambda_backoff '
                       'upstream=\$upstream_addr \$upstream_status '
                       'size=\$mark_batch_size';
     access_log %%DIR%%/lambda.log lambda;
@@ -355,6 +356,13 @@ $locations
             mark_lambda function=reset $at;
         }
 
+        location = /batch/throttle {
+            mark_batch v1;
+            mark_max_batch_size 2;
+            mark_max_queue_delay 10s;
+            mark_lambda function=throttle $at;
+        }
+
         location = /local {
             error_page 413 429 502 = \@local;
             mark_lambda function=throttle intercept_errors=on $at;
@@ -499,7 +507,8 @@ is(gist(invoke('down')),
     '502 {"error": "the function could not be invoked"}', 'service error');
 says(qr/invoke "down" with 500, type "ServiceException": internal, request/,
     'service error: logged');
-like(logged('/lambda/down'), qr/ 500 size=-$/, 'service error: upstream status');
+like(logged('/lambda/down'), qr/ 500 size=-$/,
+    'service error: upstream status');
 
 for (qw(reset closed cut lie until_close garbage twice bad_chunk both)) {
     is(invoke($_)->{status}, 502, "broken: $_");
@@ -508,6 +517,11 @@ for (qw(reset closed cut lie until_close garbage twice bad_chunk both)) {
 
 is(invoke('hang')->{status}, 504, 'broken: no answer in time');
 is(scalar $b->requests, 1, 'broken: no answer in time, invoked once');
+
+$b->clear;
+http_many([map { { uri => $_, body => '{}', leave => 0.1 } }
+    '/lambda/hang', '/lambda/small', '/sizes'], port => $p);
+is(scalar $b->wait_requests(3), 3, 'broken: clients that leave');
 
 is(gist(http_post($p, '/spare', '{}')), '200 {}',
     'broken: another server, where none was reached');
@@ -601,7 +615,7 @@ is(gist(http_post($p, '/wrong', '{}')),
     '502 {"error": "the function could not be invoked"}', 'wrong key');
 says(qr/type "InvalidSignatureException": the signature does not/,
     'wrong key: logged');
-ok($t->log !~ m!of-the-(?:file|next)|of/the\+env|another\n!,
+ok($t->log !~ m!of-the-(?:file|next)|of/the\+env|secret-token!,
     'secrets are not logged, at debug level');
 
 
@@ -620,6 +634,7 @@ is($event->{headers}{'x-a'}, '1', 'event: header');
 is($event->{requestContext}{http}{method}, 'PUT', 'event: method');
 is($event->{requestContext}{http}{sourceIp}, '127.0.0.1', 'event: address');
 is($event->{requestContext}{http}{userAgent}, 'me', 'event: agent');
+like($event->{requestContext}{requestId}, qr/^[0-9a-f]{32}$/, 'event: id');
 is($event->{body}, 9, 'event: a body of text');
 ok(!$event->{isBase64Encoded}, 'event: which is not base64');
 
@@ -663,9 +678,11 @@ is(gist(http_post($p, '/signed/a/c%20d?z=1&a=%2F&a', '{"a": 1}',
     Authorization => 'Bearer x')), '200 {"a": 1}', 'url: signed');
 
 
-# What it costs.
+# What the log says of it, and what it costs.
 
 is(gist(http_post($p, '/report', '{}')), '200 {}', 'report');
+like(logged('/lambda/throttle'), qr/ wait=[1-7]\d{3} /, 'throttled: wait');
+like(logged('/lambda/echo'), qr/ wait=0 /, 'throttled: not others');
 like(logged('/report'), qr/ ms=42 mb=1024 usd=0\.000000900 /, 'report: cost');
 is(gist(http_post($p, '/estimated', '{}')), '200 {}', 'estimate');
 like(logged('/estimated'), qr/ ms=- mb=- usd=0\.00000\d{4} /,
@@ -704,6 +721,11 @@ is($t->location('/batch/plain')->{carriers}{created}, 1, 'batch: its carrier');
 is(join(' ', map { gist($_) } @r), join(' ',
     ('502 {"error": "the function failed: no \"model\"\n"}') x 2),
     'batch: a function error is everybody\'s');
+
+@r = http_many([map { { uri => '/batch/throttle',
+    body => qq({"instances": [$_]}) } } 1 .. 2], port => $p);
+is(join(' ', map { "$_->{status} $_->{headers}{'retry-after'}" } @r),
+    '429 7 429 7', 'batch: all are throttled');
 
 @r = http_many([map { { uri => '/batch/down',
     body => qq({"instances": [$_]}) } } 1 .. 2], port => $p);

@@ -127,9 +127,7 @@ mark_function_fastest(const mark_function_t *f, size_t n, unsigned units)
 void
 mark_function_done(mark_function_t *f, unsigned units, uint64_t usec)
 {
-    if (f->trials) {
-        f->trials--;
-    }
+    mark_function_left(f);
 
     if (usec) {
         f->failed = 0;
@@ -137,6 +135,15 @@ mark_function_done(mark_function_t *f, unsigned units, uint64_t usec)
 
     } else {
         f->failed++;
+    }
+}
+
+
+void
+mark_function_left(mark_function_t *f)
+{
+    if (f->trials) {
+        f->trials--;
     }
 }
 

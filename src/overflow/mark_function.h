@@ -57,13 +57,16 @@ typedef struct {
 /*
  * The one of n functions (n >= 1, the smallest first) for so many units, with
  * usec left to the deadline; 0: none.  A trial of one that is not known is
- * counted; mark_function_done() is to be called once for each choice.
+ * counted; one of the next two is to be called once for each choice.
  */
 size_t mark_function_choose(mark_function_t *f, size_t n, unsigned units,
     uint64_t usec);
 
 /* An invocation took usec, or 0: it failed, and nothing is learned. */
 void mark_function_done(mark_function_t *f, unsigned units, uint64_t usec);
+
+/* Or its end is not known, as whoever waited for it has left. */
+void mark_function_left(mark_function_t *f);
 
 /* Billionths of a dollar. */
 uint64_t mark_function_cost(const mark_function_price_t *price,

@@ -290,17 +290,26 @@ ngx_http_mark_lambda_cleanup(void *data)
 {
     ngx_http_mark_lambda_ctx_t *ctx = data;
 
-    uint64_t  usec;
+    mark_function_t  *f;
 
     if (!ctx->chosen) {
         return;
     }
 
-    usec = ctx->ok ? ngx_max(ctx->answered - ctx->sent, 1) : 0;
-
-    mark_function_done(&ctx->conf->functions[ctx->function], ctx->units,
-                       usec);
     ctx->chosen = 0;
+
+    f = &ctx->conf->functions[ctx->function];
+
+    if (ctx->ok) {
+        mark_function_done(f, ctx->units,
+                           ngx_max(ctx->answered - ctx->sent, 1));
+
+    } else if (ctx->failed) {
+        mark_function_done(f, ctx->units, 0);
+
+    } else {
+        mark_function_left(f);
+    }
 }
 
 
@@ -421,9 +430,9 @@ ngx_http_mark_lambda_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
 
     ctx = ngx_http_mark_lambda_get_ctx(r);
 
-    if (ctx->answered == 0) {
-        ctx->answered = ngx_http_mark_now();
-    }
+    /* clients that leave come here with other codes */
+
+    ctx->failed = (ctx->answered || rc >= NGX_HTTP_INTERNAL_SERVER_ERROR);
 
     ngx_http_mark_lambda_cleanup(ctx);
 }
@@ -432,16 +441,24 @@ ngx_http_mark_lambda_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
 ngx_msec_t
 ngx_http_mark_lambda_backoff(ngx_http_request_t *r)
 {
-    ngx_msec_int_t             left;
     ngx_http_mark_loc_conf_t  *mlcf;
 
     mlcf = ngx_http_get_module_loc_conf(r, ngx_http_mark_module);
 
-    if (mlcf->lambda == NULL || mlcf->lambda->throttled == 0) {
+    return mlcf->lambda ? ngx_http_mark_lambda_wait(mlcf->lambda) : 0;
+}
+
+
+ngx_msec_t
+ngx_http_mark_lambda_wait(ngx_http_mark_lambda_conf_t *lcf)
+{
+    ngx_msec_int_t  left;
+
+    if (lcf->throttled == 0) {
         return 0;
     }
 
-    left = (ngx_msec_int_t) (mlcf->lambda->not_before - ngx_current_msec);
+    left = (ngx_msec_int_t) (lcf->not_before - ngx_current_msec);
 
     return left > 0 ? left : 0;
 }

@@ -1,7 +1,7 @@
 
 /*
  * mark_lambda: a location's handler that invokes an AWS Lambda function, once
- * for each request that is run there.  What its files share; the first two
+ * for each request that is run there.  What its files share; the first three
  * functions are for whoever has requests run there.
  */
 
@@ -61,6 +61,7 @@ struct ngx_http_mark_lambda_conf_s {
     mark_sigv4_key_t               key;
     ngx_msec_t                     not_before;
     ngx_uint_t                     throttled;   /* in a row */
+    uint64_t                       throttled_at;    /* usec */
 };
 
 
@@ -96,6 +97,7 @@ typedef struct {
     unsigned                       chosen:1;    /* a function; not yet done */
     unsigned                       reported:1;
     unsigned                       ok:1;        /* a function's good answer */
+    unsigned                       failed:1;
     unsigned                       chunks:1;
     unsigned                       close:1;
 } ngx_http_mark_lambda_ctx_t;
@@ -104,9 +106,10 @@ typedef struct {
 /*
  * For how many milliseconds the location in which r is, or is to be, should
  * not be used, because its function was throttled; 0: it may be used.  What
- * this worker has seen.
+ * this worker has seen.  The other one asks before a request is there.
  */
 ngx_msec_t ngx_http_mark_lambda_backoff(ngx_http_request_t *r);
+ngx_msec_t ngx_http_mark_lambda_wait(ngx_http_mark_lambda_conf_t *lcf);
 
 /*
  * What the request's invocation costs, in billionths of a dollar: as the
@@ -152,8 +155,20 @@ void ngx_http_mark_lambda_reset(ngx_http_request_t *r,
 /* of ngx_http_mark_lambda_answer.c: the client's */
 ngx_int_t ngx_http_mark_lambda_answer(ngx_http_request_t *r,
     ngx_http_mark_lambda_ctx_t *ctx);
+
+/* of ngx_http_mark_lambda_reply.c */
 void ngx_http_mark_lambda_refuse(ngx_http_request_t *r, ngx_uint_t status,
     const char *text);
+ngx_int_t ngx_http_mark_lambda_error(ngx_http_request_t *r,
+    ngx_uint_t status, const char *text, mark_span_t *more);
+ngx_int_t ngx_http_mark_lambda_put(ngx_http_request_t *r, ngx_uint_t status,
+    u_char *body, size_t len);
+ngx_int_t ngx_http_mark_lambda_put_header(ngx_http_request_t *r,
+    const uint8_t *name, size_t name_len, const uint8_t *value, size_t len);
+
+#define ngx_http_mark_lambda_type(r)                                          \
+    ngx_http_mark_lambda_put_header(r, (uint8_t *) "Content-Type", 12,        \
+                                    (uint8_t *) "application/json", 16)
 
 /* of ngx_http_mark_lambda_credentials.c */
 ngx_http_mark_credentials_t *ngx_http_mark_credentials_create(ngx_conf_t *cf,

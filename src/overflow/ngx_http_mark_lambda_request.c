@@ -49,6 +49,9 @@ static ngx_str_t  ngx_http_mark_lambda_hops[] = {
 };
 
 
+static ngx_str_t  ngx_http_mark_lambda_id = ngx_string("request_id");
+
+
 static mark_span_t  ngx_http_mark_lambda_json = {
     (const uint8_t *) "application/json", sizeof("application/json") - 1
 };
@@ -426,12 +429,13 @@ ngx_int_t
 ngx_http_mark_lambda_event(ngx_http_request_t *r, mark_body_t *body,
     mark_span_t *payload)
 {
-    u_char                      *p, id[NGX_INT64_LEN];
-    ngx_str_t                   *uri;
-    ngx_uint_t                   n;
-    ngx_time_t                  *tp;
-    ngx_list_part_t             *part;
-    mark_event_request_t         req;
+    u_char                     *p;
+    ngx_str_t                  *uri;
+    ngx_uint_t                  n;
+    ngx_time_t                 *tp;
+    ngx_list_part_t            *part;
+    mark_event_request_t        req;
+    ngx_http_variable_value_t  *id;
 
     ngx_memzero(&req, sizeof(mark_event_request_t));
 
@@ -474,8 +478,18 @@ ngx_http_mark_lambda_event(ngx_http_request_t *r, mark_body_t *body,
 
     tp = ngx_timeofday();
     req.time = (uint64_t) tp->sec * 1000 + tp->msec;
-    req.id.data = id;
-    req.id.len = ngx_sprintf(id, "%uA", r->connection->number) - id;
+
+    /* a carrier has its leader's */
+
+    id = ngx_http_get_variable(r, &ngx_http_mark_lambda_id,
+                               ngx_hash_key(ngx_http_mark_lambda_id.data,
+                                            ngx_http_mark_lambda_id.len));
+
+    if (id && !id->not_found) {
+        req.id.data = id->data;
+        req.id.len = id->len;
+    }
+
     req.body.data = body->data;
     req.body.len = body->len;
 

@@ -13,6 +13,8 @@ static ngx_int_t ngx_http_mark_lambda_variable_cost(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mark_lambda_variable_function(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_mark_lambda_variable_backoff(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mark_lambda_value(ngx_http_variable_value_t *v,
     u_char *data, size_t len);
 
@@ -51,6 +53,11 @@ static ngx_http_variable_t  ngx_http_mark_lambda_vars[] = {
     /* US dollars */
     { ngx_string("mark_lambda_cost"), NULL,
       ngx_http_mark_lambda_variable_cost, 0,
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /* msec for which the location should not be used; 0: it may be */
+    { ngx_string("mark_lambda_backoff"), NULL,
+      ngx_http_mark_lambda_variable_backoff, 0,
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
@@ -198,6 +205,23 @@ ngx_http_mark_lambda_variable_cost(ngx_http_request_t *r,
                                                   nano / 1000000000,
                                                   nano % 1000000000)
                                       - p);
+}
+
+
+static ngx_int_t
+ngx_http_mark_lambda_variable_backoff(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_mark_lambda_value(v, p,
+                      ngx_sprintf(p, "%M", ngx_http_mark_lambda_backoff(r))
+                      - p);
 }
 
 

@@ -78,6 +78,10 @@ trials(void)
     mark_function_done(&f[0], 1, 50000);
     is_int(mark_function_choose(f, 3, 1, 1), 0, "trials: one came back");
 
+    mark_function_left(&f[0]);
+    is_int(f[0].failed, 0, "trials: to leave is not to fail");
+    is_int(mark_function_choose(f, 3, 1, 1), 0, "trials: one was left");
+
     for (i = 0; i < MARK_FUNCTION_FAILED; i++) {
         mark_function_done(&f[0], 1, 0);
     }

@@ -34,8 +34,11 @@ sub lambda {
 
         my $why = $o{unsigned} ? undef : wrong($req, %o);
 
-        return service_error(403, 'InvalidSignatureException',
-                             { Message => $why }) if defined $why;
+        # the token is in what it says, and must not come to be in a log
+
+        return service_error(403, 'InvalidSignatureException', { Message =>
+            $why . '\n\nThe Canonical String should have been\nx-amz-security'
+            . '-token:secret-token' }) if defined $why;
 
         my $how = $o{function}->($req, $name);
         my %headers = (
