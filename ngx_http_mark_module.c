@@ -8,6 +8,7 @@
 
 #include "ngx_http_mark.h"
 #include "ngx_http_mark_lambda.h"
+#include "ngx_http_mark_overflow.h"
 #include "ngx_http_mark_plan.h"
 
 
@@ -107,6 +108,13 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       &ngx_http_mark_bounds },
+
+    { ngx_string("mark_overflow"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_mark_overflow,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("mark_balance"),
       NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
@@ -225,7 +233,8 @@ ngx_http_mark_init(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-    if (ngx_http_mark_share_zone(cf, mmcf) != NGX_OK
+    if (ngx_http_mark_overflow_bind(cf, mmcf) != NGX_OK
+        || ngx_http_mark_share_zone(cf, mmcf) != NGX_OK
         || ngx_http_mark_capture_init(cf) != NGX_OK)
     {
         return NGX_ERROR;

@@ -89,6 +89,8 @@ typedef struct ngx_http_mark_cell_s   ngx_http_mark_cell_t;
 typedef struct ngx_http_mark_shared_s ngx_http_mark_shared_t;
 typedef struct ngx_http_mark_pool_s   ngx_http_mark_pool_t;
 typedef struct ngx_http_mark_lambda_conf_s  ngx_http_mark_lambda_conf_t;
+typedef struct ngx_http_mark_overflow_s        ngx_http_mark_overflow_t;
+typedef struct ngx_http_mark_overflow_state_s  ngx_http_mark_overflow_state_t;
 
 
 typedef struct {
@@ -116,6 +118,8 @@ typedef struct {
     ngx_shm_zone_t            *share_zone;
 
     ngx_atomic_t              *seat;        /* of the process's counters */
+    ngx_uint_t                 seat_index;
+    ngx_shmtx_t               *mutex;       /* of their zone */
 } ngx_http_mark_main_conf_t;
 
 
@@ -145,12 +149,14 @@ typedef struct {
 
     ngx_http_mark_gate_t      *gate;        /* NULL: no limit */
     ngx_http_mark_pool_t      *pool;        /* NULL: no mark_balance */
+    ngx_http_mark_overflow_t  *overflow;    /* NULL: no mark_overflow */
     ngx_http_upstream_srv_conf_t  *upstream;    /* NULL: not known */
     ngx_http_mark_lambda_conf_t   *lambda;      /* NULL: no mark_lambda */
 
     /* of the process */
 
     ngx_http_mark_counters_t  *counters;
+    ngx_http_mark_overflow_state_t  *overflow_state;
     unsigned                   body_replaced:1;
 } ngx_http_mark_loc_conf_t;
 
@@ -172,6 +178,8 @@ struct ngx_http_mark_item_s {
 
     ngx_http_mark_ctx_t       *ctx;         /* of the worker whose it is */
     ngx_http_mark_cell_t      *cell;
+
+    unsigned                   kept:1;      /* it could not overflow */
 };
 
 
@@ -233,12 +241,24 @@ typedef struct {
 } ngx_http_mark_flight_t;
 
 
+/* Of a batch that is carried elsewhere; see ngx_http_mark_overflow.c. */
+
+typedef struct {
+    ngx_uint_t                 reason;
+    uint64_t                   reserved;    /* nano-dollars */
+    uint64_t                   cost;        /* what it was, if known */
+    ngx_msec_t                 backoff;     /* that is asked for */
+    unsigned                   known:1;
+} ngx_http_mark_away_t;
+
+
 /* The requests of one batch. */
 
 typedef struct {
     ngx_queue_t                items;
     ngx_uint_t                 n;
     ngx_http_mark_flight_t     flight;
+    ngx_http_mark_away_t       overflow;
 } ngx_http_mark_load_t;
 
 
@@ -286,6 +306,7 @@ struct ngx_http_mark_ctx_s {
     ngx_uint_t                 batch_size;  /* requests */
     ngx_uint_t                 batch_rows;
     const char                *reason;
+    const char                *overflow;    /* why it did; or NULL */
     ngx_uint_t                 retry_after; /* seconds */
     unsigned                   retry:1;     /* alone after its batch failed */
     unsigned                   retried:1;   /* counted as such */
@@ -414,6 +435,9 @@ struct ngx_http_mark_batch_s {
     size_t                     reply_size;
     size_t                     reply_json_len;
 
+    ngx_http_mark_away_t       overflow;
+
+    unsigned                   away:1;      /* it overflowed */
     unsigned                   retry:1;     /* a part of a failed batch */
     unsigned                   left:1;      /* a client has */
     unsigned                   binary:1;    /* tensors behind JSON */
@@ -422,7 +446,7 @@ struct ngx_http_mark_batch_s {
     unsigned                   personal:1;  /* for one client's eyes */
     unsigned                   redirect:1;  /* X-Accel-Redirect */
     unsigned                   encoded:1;
-    unsigned                   overflow:1;
+    unsigned                   oversize:1;  /* the reply, for us */
     unsigned                   replaced:1;  /* the body was not sent */
     unsigned                   cached:1;
 };

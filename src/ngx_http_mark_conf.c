@@ -74,6 +74,7 @@ ngx_http_mark_create_loc_conf(ngx_conf_t *cf)
     conf->sizes = NGX_CONF_UNSET_PTR;
     conf->keys = NGX_CONF_UNSET_PTR;
     conf->ignored = NGX_CONF_UNSET_PTR;
+    conf->overflow = NGX_CONF_UNSET_PTR;
 
     return conf;
 }
@@ -112,6 +113,7 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
 
     ngx_conf_merge_ptr_value(conf->ignored, prev->ignored, NULL);
+    ngx_conf_merge_ptr_value(conf->overflow, prev->overflow, NULL);
 
     if (ngx_http_mark_lambda_merge(cf, prev, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;

@@ -264,7 +264,7 @@ mark_policy_reason(mark_policy_reason_t reason)
 {
     static const char  *names[] = {
         "wait", "full", "bytes", "idle", "delay", "deadline", "overdue",
-        "no_gain", "drain"
+        "no_gain", "drain", "overflow"
     };
 
     return reason < MARK_POLICY_NREASONS ? names[reason] : "unknown";

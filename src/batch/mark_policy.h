@@ -53,6 +53,7 @@ typedef enum {
     MARK_POLICY_OVERDUE,      /* what is in flight takes far too long */
     MARK_POLICY_NO_GAIN,      /* batches are served no faster than rows */
     MARK_POLICY_DRAIN,        /* the process is leaving */
+    MARK_POLICY_OVERFLOW,     /* elsewhere: mark_policy_decide() never says */
     MARK_POLICY_NREASONS
 } mark_policy_reason_t;
 

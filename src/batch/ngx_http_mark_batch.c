@@ -12,18 +12,13 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_overflow.h"
 #include "ngx_http_mark_share.h"
 
 
 static void ngx_http_mark_batch_hurry(ngx_http_mark_batch_t *batch,
     uint64_t deadline);
 static ngx_int_t ngx_http_mark_batch_join(ngx_http_mark_batch_t *batch);
-static ngx_http_mark_fate_e ngx_http_mark_batch_fate(
-    ngx_http_mark_batch_t *batch);
-static ngx_http_mark_fate_e ngx_http_mark_batch_split(
-    ngx_http_mark_batch_t *batch);
-static void ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch,
-    const char *why);
 static ngx_uint_t ngx_http_mark_batch_named(ngx_http_mark_batch_t *batch);
 static void ngx_http_mark_batch_deliver(ngx_http_mark_batch_t *batch,
     ngx_http_mark_fate_e fate);
@@ -160,6 +155,11 @@ ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch)
         ctx->batch_size = batch->nslots;
         ctx->batch_rows = batch->rows;
 
+        if (batch->away) {
+            ctx->overflow = ngx_http_mark_overflow_reason(
+                                                     batch->overflow.reason);
+        }
+
         if (leader == NULL) {
             leader = ctx;
         }
@@ -171,7 +171,12 @@ ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch)
         return;
     }
 
-    ngx_http_mark_service_answered(batch->queue, &batch->flight, 0, 0);
+    if (batch->away) {
+        ngx_http_mark_overflow_cancel(batch->queue, &batch->overflow);
+
+    } else {
+        ngx_http_mark_service_answered(batch->queue, &batch->flight, 0, 0);
+    }
 
     if (batch->retry) {
         ngx_http_mark_retry_back(batch->queue);
@@ -290,8 +295,13 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     usec = (batch->answer.status == NGX_HTTP_OK && batch->complete)
            ? ngx_max(now - batch->sent, 1) : 0;
 
-    ngx_http_mark_service_answered(batch->queue, &batch->flight, usec,
-                                   batch->peers);
+    if (batch->away) {
+        ngx_http_mark_overflow_done(batch, usec);
+
+    } else {
+        ngx_http_mark_service_answered(batch->queue, &batch->flight, usec,
+                                       batch->peers);
+    }
 
     /*
      * The backend is idle: what waits for it goes first, and is computed
@@ -307,6 +317,12 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
 
     fate = ngx_http_mark_batch_fate(batch);
 
+    /* what failed elsewhere has the servers left, if there is time */
+
+    if (batch->away && fate != NGX_HTTP_MARK_SPLIT) {
+        fate = NGX_HTTP_MARK_APART;
+    }
+
     if (fate != NGX_HTTP_MARK_SPLIT && !batch->retry) {
         ngx_http_mark_count(batch->conf, failed);
     }
@@ -317,7 +333,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
                    batch->nslots, batch->answer.status,
                    batch->answer.err_status, batch->reply_len, fate);
 
-    if (fate == NGX_HTTP_MARK_HALVES && batch->ncells) {
+    if (fate == NGX_HTTP_MARK_HALVES && batch->ncells && !batch->away) {
         ngx_http_mark_service_refused(batch->queue, batch->nslots);
     }
 
@@ -329,160 +345,6 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     }
 
     ngx_destroy_pool(batch->pool);
-}
-
-
-static ngx_http_mark_fate_e
-ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
-{
-    if (batch->replaced) {
-
-        /* the location's proxy_set_body, or the like, sent something else */
-
-        if (!batch->conf->body_replaced) {
-            batch->conf->body_replaced = 1;
-            ngx_http_mark_service(batch->queue)->replaced = 1;
-
-            ngx_log_error(NGX_LOG_WARN, batch->log, 0,
-                          "mark: location \"%V\" does not send the request's "
-                          "own body (proxy_set_body or "
-                          "proxy_pass_request_body?), its requests are no "
-                          "longer batched",
-                          &batch->conf->location);
-        }
-
-        return NGX_HTTP_MARK_APART;
-    }
-
-    /* a carrier cannot follow it, which makes it a 500 */
-
-    if (batch->redirect && batch->answer.err_status) {
-        ngx_http_mark_batch_unsplit(batch, "has an X-Accel-Redirect header");
-        return NGX_HTTP_MARK_APART;
-    }
-
-    /*
-     * err_status is an answer of nginx, which each member gets in its own
-     * name, with its own error_page: nothing was reached, or the backend
-     * broke off.  Trying each alone would be a storm against what is down.
-     * But with proxy_intercept_errors the backend itself has said so.
-     */
-
-    if (batch->answer.err_status) {
-        return (batch->answer.err_status == batch->answer.upstream_status
-                && mark_policy_blames_member(batch->answer.err_status))
-               ? NGX_HTTP_MARK_HALVES : NGX_HTTP_MARK_ERROR;
-    }
-
-    if (batch->answer.status < NGX_HTTP_OK
-        || (!batch->complete && !batch->overflow))
-    {
-        batch->answer.err_status = NGX_HTTP_BAD_GATEWAY;
-        return NGX_HTTP_MARK_ERROR;
-    }
-
-    if (batch->cached) {
-        ngx_http_mark_batch_unsplit(batch, "came from a cache");
-        return NGX_HTTP_MARK_APART;
-    }
-
-    if (batch->overflow) {
-        ngx_http_mark_batch_unsplit(batch, "is too large");
-        return NGX_HTTP_MARK_APART;
-    }
-
-    if (batch->personal) {
-        ngx_http_mark_batch_unsplit(batch, "has a Set-Cookie header");
-        return NGX_HTTP_MARK_APART;
-    }
-
-    if (batch->encoded) {
-        ngx_http_mark_batch_unsplit(batch, "is encoded");
-        return NGX_HTTP_MARK_APART;
-    }
-
-    if (batch->answer.status == NGX_HTTP_OK) {
-        return ngx_http_mark_batch_split(batch);
-    }
-
-    if (batch->answer.status < NGX_HTTP_SPECIAL_RESPONSE) {
-        ngx_http_mark_batch_unsplit(batch, "has a status that is not 200");
-        return NGX_HTTP_MARK_APART;
-    }
-
-    return mark_policy_blames_member(batch->answer.status)
-           ? NGX_HTTP_MARK_HALVES : NGX_HTTP_MARK_SAME;
-}
-
-
-static ngx_http_mark_fate_e
-ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
-{
-    mark_body_t           body;
-    mark_memory_t         memory;
-    mark_codec_status_t   status;
-
-    body.data = batch->reply;
-    body.len = batch->reply_len;
-    body.json_len = batch->reply_json_len;
-    body.binary = batch->reply_binary;
-
-    memory.alloc = ngx_http_mark_alloc;
-    memory.pool = batch->pool;
-
-    if (body.binary && body.json_len > body.len) {
-        status = MARK_CODEC_INVALID;
-
-    } else {
-        status = batch->conf->codec->split(&body, batch->slices,
-                                           batch->nslots,
-                                           &batch->conf->codec_conf, &memory);
-    }
-
-    switch (status) {
-
-    case MARK_CODEC_OK:
-        if (!batch->retry) {
-            ngx_http_mark_service(batch->queue)->unsplit = 0;
-            ngx_http_mark_service(batch->queue)->refused = 0;
-        }
-
-        return NGX_HTTP_MARK_SPLIT;
-
-    case MARK_CODEC_MEMORY:
-        return NGX_HTTP_MARK_APART;
-
-    case MARK_CODEC_UNSUPPORTED:
-        ngx_http_mark_batch_unsplit(batch, "has members that cannot be told "
-                                           "apart by row");
-        return NGX_HTTP_MARK_APART;
-
-    case MARK_CODEC_MISMATCH:
-        ngx_http_mark_batch_unsplit(batch, "has not the rows that were sent");
-        break;
-
-    default:
-        ngx_http_mark_batch_unsplit(batch, "is malformed");
-    }
-
-    /*
-     * One member can be enough for these two, with a row that is skipped or a
-     * text that is not escaped.  If it is all of them, the halves are but two
-     * requests more.
-     */
-
-    return NGX_HTTP_MARK_HALVES;
-}
-
-
-/* Of the parts of a failed batch nothing more is to be learned. */
-
-static void
-ngx_http_mark_batch_unsplit(ngx_http_mark_batch_t *batch, const char *why)
-{
-    if (!batch->retry) {
-        ngx_http_mark_service_unsplit(batch->queue, batch->nslots, why);
-    }
 }
 
 

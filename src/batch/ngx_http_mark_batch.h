@@ -53,7 +53,7 @@ void ngx_http_mark_line_state(ngx_http_mark_line_t *line,
     ngx_http_mark_service_t *service, uint64_t now,
     mark_policy_state_t *state);
 ngx_http_mark_item_t *ngx_http_mark_line_late(ngx_http_mark_line_t *line,
-    mark_policy_conf_t *policy, ngx_uint_t action,
+    mark_policy_conf_t *policy, ngx_uint_t action, ngx_uint_t overflow,
     mark_policy_state_t *state);
 ngx_uint_t ngx_http_mark_line_take(ngx_http_mark_line_t *line,
     mark_policy_conf_t *policy, mark_policy_state_t *state,
@@ -82,6 +82,8 @@ void ngx_http_mark_batch_start(ngx_http_mark_batch_t *batch);
 void ngx_http_mark_batch_left(ngx_http_mark_batch_t *batch);
 void ngx_http_mark_batch_leave(ngx_http_mark_ctx_t *ctx);
 void ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch);
+ngx_http_mark_fate_e ngx_http_mark_batch_fate(
+    ngx_http_mark_batch_t *batch);
 
 ngx_int_t ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
     ngx_http_mark_ctx_t *leader);

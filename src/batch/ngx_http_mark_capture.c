@@ -9,6 +9,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_overflow.h"
 
 
 static ngx_int_t ngx_http_mark_header_filter(ngx_http_request_t *r);
@@ -310,7 +311,7 @@ ngx_http_mark_capture_body(ngx_http_mark_batch_t *batch, u_char *data,
     size_t   size;
     u_char  *p;
 
-    if (batch->overflow) {
+    if (batch->oversize) {
         return NGX_OK;
     }
 
@@ -322,7 +323,7 @@ ngx_http_mark_capture_body(ngx_http_mark_batch_t *batch, u_char *data,
         if (batch->reply_len + len
             > NGX_HTTP_MARK_REPLY * batch->conf->max_bytes)
         {
-            batch->overflow = 1;
+            batch->oversize = 1;
             return NGX_OK;
         }
 
@@ -356,6 +357,10 @@ ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
     ngx_str_t                  *peer;
     ngx_uint_t                  i;
     ngx_http_upstream_state_t  *from, *state;
+
+    if (batch->away) {
+        ngx_http_mark_overflow_finish(batch, r);
+    }
 
     batch->answer.err_status = r->err_status;
     batch->peers = ngx_http_mark_carrier_peers(r);

@@ -24,6 +24,7 @@
 #include "ngx_http_mark.h"
 #include "ngx_http_mark_carrier.h"
 #include "ngx_http_mark_lambda.h"
+#include "ngx_http_mark_overflow.h"
 
 
 static ngx_int_t ngx_http_mark_carrier_connection(
@@ -55,6 +56,7 @@ ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
     ngx_connection_t         *c;
     ngx_pool_cleanup_t       *cln;
     ngx_http_request_t       *r, *lr;
+    ngx_http_handler_pt       handler;
     ngx_http_mark_carrier_t  *carrier;
 
     lr = leader->request;
@@ -106,7 +108,10 @@ ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
                    "mark: carrier of batch of %ui, rows:%ui bytes:%O",
                    batch->nslots, batch->rows, ngx_buf_size(batch->body));
 
-    ngx_http_finalize_request(r, leader->handler(r));
+    handler = batch->away ? batch->conf->overflow->location->handler
+                          : leader->handler;
+
+    ngx_http_finalize_request(r, handler(r));
 
     /* it may be over, and r freed, by now; the carrier is not */
 

@@ -8,12 +8,13 @@
 
 #include "ngx_http_mark.h"
 #include "ngx_http_mark_carrier.h"
+#include "ngx_http_mark_overflow.h"
 
 
 static ngx_http_request_t *ngx_http_mark_carrier_create(ngx_connection_t *c,
     ngx_http_request_t *lr);
 static ngx_int_t ngx_http_mark_carrier_location(ngx_http_request_t *r,
-    ngx_http_request_t *lr);
+    void **loc_conf);
 static ngx_int_t ngx_http_mark_carrier_line(ngx_http_request_t *r,
     ngx_http_request_t *lr);
 static ngx_int_t ngx_http_mark_carrier_variables(ngx_http_request_t *r,
@@ -50,14 +51,18 @@ ngx_http_request_t *
 ngx_http_mark_carrier_request(ngx_connection_t *c, ngx_http_request_t *lr,
     ngx_http_mark_batch_t *batch)
 {
-    ngx_http_request_t  *r;
+    void                **loc_conf;
+    ngx_http_request_t   *r;
 
     r = ngx_http_mark_carrier_create(c, lr);
     if (r == NULL) {
         return NULL;
     }
 
-    if (ngx_http_mark_carrier_location(r, lr) != NGX_OK
+    loc_conf = batch->away ? batch->conf->overflow->location->loc_conf
+                           : lr->loc_conf;
+
+    if (ngx_http_mark_carrier_location(r, loc_conf) != NGX_OK
         || ngx_http_mark_carrier_line(r, lr) != NGX_OK
         || ngx_http_mark_carrier_variables(r, lr) != NGX_OK
         || ngx_http_mark_carrier_body(r, batch->body) != NGX_OK
@@ -190,7 +195,7 @@ failed:
  */
 
 static ngx_int_t
-ngx_http_mark_carrier_location(ngx_http_request_t *r, ngx_http_request_t *lr)
+ngx_http_mark_carrier_location(ngx_http_request_t *r, void **loc_conf)
 {
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -201,11 +206,10 @@ ngx_http_mark_carrier_location(ngx_http_request_t *r, ngx_http_request_t *lr)
         return NGX_ERROR;
     }
 
-    ngx_memcpy(r->loc_conf, lr->loc_conf,
-               sizeof(void *) * ngx_http_max_module);
+    ngx_memcpy(r->loc_conf, loc_conf, sizeof(void *) * ngx_http_max_module);
 
     *clcf = *(ngx_http_core_loc_conf_t *)
-            ngx_http_get_module_loc_conf(lr, ngx_http_core_module);
+            loc_conf[ngx_http_core_module.ctx_index];
 
     clcf->lingering_close = NGX_HTTP_LINGERING_OFF;
     clcf->post_action.len = 0;

@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "ngx_http_mark_overflow.h"
 #include "ngx_http_mark_pool.h"
 #include "ngx_http_mark_share.h"
 
@@ -13,6 +14,9 @@
 static mark_policy_reason_t ngx_http_mark_queue_look(
     ngx_http_mark_queue_t *q, mark_policy_state_t *state, uint64_t *again,
     ngx_http_mark_load_t *load);
+static mark_policy_reason_t ngx_http_mark_queue_overflow(
+    ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
+    mark_policy_state_t *state, uint64_t *again, ngx_http_mark_load_t *load);
 static mark_policy_reason_t ngx_http_mark_queue_decide(
     ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line,
     mark_policy_state_t *state, uint64_t *again);
@@ -115,6 +119,12 @@ ngx_http_mark_queue_look(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
         {
             return reason;
         }
+
+        if (ngx_http_mark_queue_overflow(q, &q->line, state, again, load)
+            != MARK_POLICY_WAIT)
+        {
+            return MARK_POLICY_OVERFLOW;
+        }
     }
 
     line = q->shared ? &q->shared->line : NULL;
@@ -133,6 +143,12 @@ ngx_http_mark_queue_look(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
                == NGX_OK)
         {
             return reason;
+        }
+
+        if (ngx_http_mark_queue_overflow(q, line, state, again, load)
+            != MARK_POLICY_WAIT)
+        {
+            return MARK_POLICY_OVERFLOW;
         }
 
         /* all wait for the same: the worker of the oldest comes first */
@@ -155,6 +171,24 @@ ngx_http_mark_queue_look(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
     ngx_http_mark_queue_trim(q);
 
     return MARK_POLICY_WAIT;
+}
+
+
+/* What stays, and would be too late, has another way; or is told so. */
+
+static mark_policy_reason_t
+ngx_http_mark_queue_overflow(ngx_http_mark_queue_t *q,
+    ngx_http_mark_line_t *line, mark_policy_state_t *state, uint64_t *again,
+    ngx_http_mark_load_t *load)
+{
+    if (q->conf->overflow == NULL
+        && (q->conf->pool == NULL
+            || q->conf->timeout_action != NGX_HTTP_MARK_REJECT))
+    {
+        return MARK_POLICY_WAIT;
+    }
+
+    return ngx_http_mark_overflow_look(q, line, state, again, load);
 }
 
 
@@ -195,7 +229,8 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
         }
 
         item = ngx_http_mark_line_late(line, &q->policy,
-                                       q->conf->timeout_action, state);
+                                       q->conf->timeout_action,
+                                       q->conf->overflow != NULL, state);
         if (item == NULL) {
             break;
         }
@@ -382,10 +417,17 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
 
     batch = NULL;
 
-    if (load->n > 1) {
+    if (load->n > 1 || reason == MARK_POLICY_OVERFLOW) {
         batch = ngx_http_mark_batch_create(q, load->n, name, &load->flight);
 
-        if (batch == NULL) {
+        if (batch && reason == MARK_POLICY_OVERFLOW) {
+            batch->away = 1;
+            batch->overflow = load->overflow;
+
+        } else if (reason == MARK_POLICY_OVERFLOW) {
+            ngx_http_mark_overflow_cancel(q, &load->overflow);
+
+        } else if (batch == NULL) {
             ngx_http_mark_service_answered(q, &load->flight, 0, 0);
         }
     }
@@ -420,7 +462,7 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
         if (batch) {
             ngx_http_mark_batch_add(batch, ctx);
 
-        } else if (load->n == 1) {
+        } else if (load->n == 1 && reason != MARK_POLICY_OVERFLOW) {
             ctx->queue = q;
             ctx->flight = load->flight;
             ngx_http_mark_alone(ctx, name);

@@ -182,7 +182,7 @@ ngx_http_mark_line_deadline(ngx_http_mark_line_t *line)
 
 ngx_http_mark_item_t *
 ngx_http_mark_line_late(ngx_http_mark_line_t *line,
-    mark_policy_conf_t *policy, ngx_uint_t action,
+    mark_policy_conf_t *policy, ngx_uint_t action, ngx_uint_t overflow,
     mark_policy_state_t *state)
 {
     ngx_http_mark_item_t  *item;
@@ -200,6 +200,12 @@ ngx_http_mark_line_late(ngx_http_mark_line_t *line,
             {
                 break;
             }
+        }
+
+        /* it may still overflow */
+
+        if (overflow && !item->kept) {
+            break;
         }
 
         if (action == NGX_HTTP_MARK_REJECT) {

@@ -12,6 +12,7 @@
  */
 
 
+#include "ngx_http_mark_overflow.h"
 #include "ngx_http_mark_pool.h"
 
 
@@ -19,6 +20,7 @@
 #define NGX_HTTP_MARK_LAYOUT  0x6d61726b
 #define NGX_HTTP_MARK_SIZE    (sizeof(ngx_http_mark_counters_t)              \
                                + sizeof(ngx_http_mark_gate_node_t)           \
+                               + sizeof(ngx_http_mark_overflow_state_t)     \
                                + sizeof(ngx_http_mark_slot_t))
 
 
@@ -26,6 +28,7 @@ struct ngx_http_mark_node_s {
     ngx_http_mark_node_t      *next;
     ngx_str_t                  server;
     ngx_str_t                  location;
+    ngx_http_mark_overflow_state_t  overflow;
     ngx_http_mark_counters_t   counters[NGX_HTTP_MARK_SEATS];
 };
 
@@ -342,6 +345,9 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
         for (node = shm->nodes; node; node = node->next) {
             node->counters[seat].queued = 0;
             node->counters[seat].in_flight = 0;
+
+            ngx_http_mark_overflow_bury(&node->overflow, seat,
+                                        ngx_http_mark_now());
         }
     }
 
@@ -354,12 +360,15 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
     }
 
     mmcf->seat = &shm->seats[seat];
+    mmcf->seat_index = seat;
+    mmcf->mutex = &shpool->mutex;
 
     mlcfp = mmcf->confs.elts;
 
     for (i = 0; i < mmcf->confs.nelts; i++) {
         node = ngx_http_mark_node(mmcf->zone, mlcfp[i], 0);
         mlcfp[i]->counters = &node->counters[seat];
+        mlcfp[i]->overflow_state = &node->overflow;
     }
 
     return NGX_OK;

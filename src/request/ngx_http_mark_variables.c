@@ -11,6 +11,8 @@ static ngx_int_t ngx_http_mark_variable_time(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mark_variable_reason(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_mark_variable_overflow(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mark_variable_slo(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -39,6 +41,10 @@ static ngx_http_variable_t  ngx_http_mark_vars[] = {
 
     /* why the batch left, or why the request was passed on */
     { ngx_string("mark_reason"), NULL, ngx_http_mark_variable_reason,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /* why it went to the location of mark_overflow; not there if not */
+    { ngx_string("mark_overflow"), NULL, ngx_http_mark_variable_overflow,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     /* 1 or 0; not there without mark_slo */
@@ -165,6 +171,24 @@ ngx_http_mark_variable_reason(ngx_http_request_t *r,
 
     return ngx_http_mark_variable_text(v, (u_char *) ctx->reason,
                                        ngx_strlen(ctx->reason));
+}
+
+
+static ngx_int_t
+ngx_http_mark_variable_overflow(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_mark_ctx_t  *ctx;
+
+    ctx = ngx_http_mark_get_ctx(r);
+
+    if (ctx == NULL || ctx->overflow == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_mark_variable_text(v, (u_char *) ctx->overflow,
+                                       ngx_strlen(ctx->overflow));
 }
 
 
