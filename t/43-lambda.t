@@ -89,6 +89,8 @@ my %functions = (
     small => sub { { body => '"small"', delay => 0.3 } },
     big => sub { { body => '"big"' } },
     row => sub { { body => rows($_[0]{body}) } },
+    count => sub { { body => '{"predictions": [' . join(', ', map { length }
+        @{JSON::PP::decode_json($_[0]{body})->{instances}}) . ']}' } },
 );
 
 my $b = $t->backend(9001, handler => lambda(keys => \%keys,
@@ -354,6 +356,14 @@ $locations
             mark_max_batch_size 2;
             mark_max_queue_delay 10s;
             mark_lambda function=reset $at;
+        }
+
+        location = /batch/large {
+            mark_batch v1;
+            mark_max_batch_size 2;
+            mark_max_batch_bytes 16m;
+            mark_max_queue_delay 10s;
+            mark_lambda function=count $at;
         }
 
         location = /batch/throttle {
@@ -726,6 +736,13 @@ is(join(' ', map { gist($_) } @r), join(' ',
     body => qq({"instances": [$_]}) } } 1 .. 2], port => $p);
 is(join(' ', map { "$_->{status} $_->{headers}{'retry-after'}" } @r),
     '429 7 429 7', 'batch: all are throttled');
+
+$b->clear;
+@r = http_many([map { { uri => '/batch/large', body => '{"instances": ["'
+    . 'x' x $_ . '"]}' } } 4e6, 5e6], port => $p);
+is(join(' ', map { gist($_) } @r), '200 {"predictions": [4000000]} '
+    . '200 {"predictions": [5000000]}', 'batch: too large, so in halves');
+is(scalar $b->requests, 2, 'batch: two invocations');
 
 @r = http_many([map { { uri => '/batch/down',
     body => qq({"instances": [$_]}) } } 1 .. 2], port => $p);
