@@ -14,13 +14,16 @@ use JSON::PP ();
 use MIME::Base64 qw(encode_base64 decode_base64);
 use Test::Mark;
 use Test::Mark::Lambda qw(lambda service_error);
+use Test::Mark::V2 qw(infer tensor v2_models);
 
 delete $ENV{$_} for grep { /^AWS_/ } keys %ENV;
 $ENV{AWS_ACCESS_KEY_ID} = 'AKIDENV';
 $ENV{AWS_SECRET_ACCESS_KEY} = 'of/the+environment';
 $ENV{AWS_SESSION_TOKEN} = 'token/of+the/environment==';
 
-my $t = Test::Mark->new;
+# a worker learns by itself which function is fast enough
+
+my $t = Test::Mark->new(workers => 1);
 
 plan(skip_all => 'no module') unless $t->has_module;
 
@@ -89,6 +92,7 @@ my %functions = (
     small => sub { { body => '"small"', delay => 0.3 } },
     big => sub { { body => '"big"' } },
     row => sub { { body => rows($_[0]{body}) } },
+    model => sub { { body => model(JSON::PP::decode_json($_[0]{body})) } },
     count => sub { { body => '{"predictions": [' . join(', ', map { length }
         @{JSON::PP::decode_json($_[0]{body})->{instances}}) . ']}' } },
 );
@@ -134,6 +138,21 @@ sub rows {
     my $rows = JSON::PP::decode_json($body)->{instances};
 
     return '{"predictions": [' . join(', ', map { "[$_.25]" } @$rows) . ']}';
+}
+
+# a model that speaks V2, in a function that takes events
+
+sub v2 { v2_models('triton')->(@_) }
+
+sub model {
+    my ($event) = @_;
+
+    my $how = v2({ %$event, uri => $event->{rawPath},
+        body => decode_base64($event->{body}) });
+
+    return JSON::PP->new->encode({ statusCode => $how->{status} || 200,
+        headers => $how->{headers}, isBase64Encoded => JSON::PP::true,
+        body => encode_base64($how->{body}, '') });
 }
 
 # what a function that takes events does, by the path
@@ -344,6 +363,13 @@ $locations
             mark_lambda function=event payload=event $at;
         }
 
+        location /v2/ {
+            mark_batch v2;
+            mark_max_batch_size 4;
+            mark_max_queue_delay 10s;
+            mark_lambda function=model payload=event $at;
+        }
+
         location = /batch/crash {
             mark_batch v1;
             mark_max_batch_size 2;
@@ -397,6 +423,7 @@ $locations
 EOC
 
 my ($r, @r, @seen);
+my $n = 0;
 
 
 sub invoke {
@@ -726,6 +753,24 @@ for my $uri ('/batch', '/batch/plain') {
 like(logged('/batch'), qr/ upstream=127\S+ 200 size=4$/, 'batch: logged');
 is($t->location('/batch/plain')->{carriers}{created}, 1, 'batch: its carrier');
 
+# tensors in binary, which no JSON can hold
+
+my @infer = map { { infer('/v2/models/add/infer', id => qq("r$_"),
+    inputs => [ map { tensor($_, 'INT32', '1,3', \pack('l<*', -1, $n, 3)) }
+                qw(a b) ], parameters => '{"binary_data_output":true}') } }
+    map { $n++; $_ } 1 .. 4;
+my @alone = map { my $infer = $_; v2({ %$infer, headers => { map {
+    lc() => $infer->{headers}{$_} } keys %{$infer->{headers}} } }) } @infer;
+
+$b->clear;
+@r = http_many(\@infer, port => $p);
+ok(join(' ', map { gist($_) } @r)
+    eq join(' ', map { "200 $_->{body}" } @alone), 'v2: each its tensors');
+is(join(' ', map { $_->{headers}{'inference-header-content-length'} } @r),
+    join(' ', map { $_->{headers}{'Inference-Header-Content-Length'} } @alone),
+    'v2: and what of them is JSON');
+is(scalar $b->requests, 1, 'v2: one invocation');
+
 @r = http_many([map { { uri => '/batch/crash',
     body => qq({"instances": [$_]}) } } 1 .. 2], port => $p);
 is(join(' ', map { gist($_) } @r), join(' ',
@@ -750,8 +795,6 @@ is(join(' ', map { $_->{status} } @r), '502 502', 'batch: as is a failure');
 
 
 # What nginx -t refuses.
-
-my $n = 0;
 
 sub refuses {
     my ($conf, $like, $name) = @_;
