@@ -92,7 +92,6 @@ ngx_http_mark_credentials_create(ngx_conf_t *cf, ngx_str_t *file,
 
     if (c->file.len) {
         ngx_http_mark_credentials_check(c, cf->log);
-        c->checked = 0;
     }
 
     return c;
@@ -197,12 +196,19 @@ ngx_http_mark_credentials_shared(ngx_conf_t *cf,
 
 none:
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+    /*
+     * No reason to refuse: whoever tests a configuration, or tells nginx to
+     * reload, has another environment than nginx itself.
+     */
+
+    ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
                        "\"mark_lambda\" has no AWS credentials: say "
                        "\"credentials=FILE\", or start nginx with "
                        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in its "
                        "environment");
-    return NGX_ERROR;
+    c->failed = 1;
+
+    return NGX_OK;
 }
 
 
