@@ -156,7 +156,7 @@ ngx_http_mark_lambda_default(ngx_conf_t *cf, ngx_http_mark_lambda_conf_t *lcf)
 char *
 ngx_http_mark_lambda_tls(ngx_conf_t *cf, ngx_http_mark_lambda_conf_t *lcf)
 {
-    ngx_str_t   name;
+    ngx_str_t  name;
 
     if (lcf->upstream.upstream->srv_conf && !lcf->host_set) {
 

@@ -18,13 +18,13 @@ void
 ngx_http_mark_lambda_refuse(ngx_http_request_t *r, ngx_uint_t status,
     const char *text)
 {
-    ngx_buf_t                    *b;
-    ngx_int_t                     rc;
-    ngx_uint_t                    i;
-    ngx_chain_t                   out;
-    ngx_http_err_page_t          *page;
-    ngx_http_core_loc_conf_t     *clcf;
-    ngx_http_mark_lambda_ctx_t   *ctx;
+    ngx_buf_t                   *b;
+    ngx_int_t                    rc;
+    ngx_uint_t                   i;
+    ngx_chain_t                  out;
+    ngx_http_err_page_t         *page;
+    ngx_http_core_loc_conf_t    *clcf;
+    ngx_http_mark_lambda_ctx_t  *ctx;
 
     ctx = ngx_http_mark_lambda_get_ctx(r);
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
