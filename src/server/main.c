@@ -185,7 +185,7 @@ main_announce(int fd)
 static void
 main_models(const options_t *conf)
 {
-    char         err[TORCH_ERROR], name[OPTIONS_MAX_NAME + 1];
+    char         err[TORCH_ERROR], name[MODEL_NAME_MAX + 1];
     size_t       n;
     unsigned     i;
     model_t     *m;

@@ -12,6 +12,13 @@
 #include "torch_shim.h"
 
 
+/* A name goes into URIs and file names as it is. */
+#define MODEL_NAME_MAX      128
+#define MODEL_NAME_CHARS    "abcdefghijklmnopqrstuvwxyz"                      \
+                            "ABCDEFGHIJKLMNOPQRSTUVWXYZ"                      \
+                            "0123456789_-."
+
+
 typedef struct model_s  model_t;
 
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model.h"
 #include "options.h"
 
 
@@ -133,8 +134,6 @@ options_size(const char *option, const char *text)
 }
 
 
-/* A name goes into URIs and file names as it is. */
-
 static void
 options_model(options_t *conf, const char *option, const char *text)
 {
@@ -143,12 +142,9 @@ options_model(options_t *conf, const char *option, const char *text)
 
     n = strcspn(text, "=");
 
-    if (n == 0 || n > OPTIONS_MAX_NAME
-        || strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                        "0123456789_-.") != n)
-    {
+    if (n == 0 || n > MODEL_NAME_MAX || strspn(text, MODEL_NAME_CHARS) != n) {
         options_misuse("bad name in --%s %s: up to %d letters, digits, and "
-                       "\"_-.\" are wanted", option, text, OPTIONS_MAX_NAME);
+                       "\"_-.\" are wanted", option, text, MODEL_NAME_MAX);
     }
 
     for (i = 0; i < conf->nmodels; i++) {

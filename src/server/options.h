@@ -14,7 +14,6 @@
 
 #define OPTIONS_VERSION       "0.1.0"
 #define OPTIONS_MAX_MODELS    64
-#define OPTIONS_MAX_NAME      128
 
 
 typedef struct {
