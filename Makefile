@@ -1,11 +1,13 @@
 # nginx-mark: builds everything into build/.
 #
-#   make                the module, mark-server and mark-load
+#   make                the module, mark-server, mark-load and mark-lambda
 #   make module         only the nginx module, against Debian's nginx-dev
 #   make module NGINX_SRC=DIR
 #                       against a configured-or-not vanilla nginx source tree
 #   make unit           unit tests (TAP programs under build/unit), and what
 #                       other tests run of the module alone
+#   make lambda         mark-lambda's package, build/mark-lambda.zip
+#   make unit           unit tests (TAP programs under build/unit)
 #   make fuzzers        libFuzzer targets (clang)
 #   make build/bench/codec
 #                       what ./run bench codec runs
@@ -32,6 +34,12 @@ SERVER_OBJS = $(SERVER_SRCS:%.c=$(BUILD)/obj/%.o)
 TORCH_OBJS  = $(BUILD)/obj/src/torch/torch_shim.o
 PURE_LIBS   = -ljansson -lcrypto -lm
 SERVER_LIBS = -ltorch -ltorch_cpu -lc10 -lmicrohttpd -lz -lpthread -lm
+LAMBDA_SRCS = $(sort $(wildcard src/lambda/*.c))
+LAMBDA_OBJS = $(LAMBDA_SRCS:%.c=$(BUILD)/obj/%.o)
+LAMBDA_USES = $(addprefix $(BUILD)/obj/src/server/,digits.o executor.o \
+                  instances.o model.o request.o tensor.o)
+LAMBDA_LIBS = -ltorch -ltorch_cpu -lc10 -lcurl -ljansson -lcrypto -lz \
+                  -lpthread -lm
 LOAD_SRCS   = $(sort $(wildcard src/load/*.c))
 LOAD_OBJS   = $(LOAD_SRCS:%.c=$(BUILD)/obj/%.o)
 MODULE_SRCS = config ngx_http_mark_module.c \
@@ -43,14 +51,16 @@ SIGNER      = $(BUILD)/lib/signer
 FUZZ_SRCS   = $(sort $(wildcard t/fuzz/*.c))
 FUZZ_BINS   = $(FUZZ_SRCS:t/fuzz/%.c=$(BUILD)/fuzz/%)
 
-.PHONY: all module server load unit fuzzers clean
+.PHONY: all module server load lambda unit fuzzers clean
 
-all: module server load
+all: module server load $(BUILD)/mark-lambda
 
 module: $(BUILD)/ngx_http_mark_module.so
 server: $(BUILD)/mark-server
 load: $(BUILD)/mark-load
 unit: $(UNIT_BINS) $(SIGNER)
+lambda: $(BUILD)/mark-lambda.zip
+unit: $(UNIT_BINS)
 fuzzers: $(FUZZ_BINS)
 
 # The module: nginx's own build system compiles it, so that its flags and its
@@ -73,6 +83,13 @@ $(BUILD)/obj/%.o: %.cc $(HEADERS) Makefile
 
 $(BUILD)/mark-server: $(SERVER_OBJS) $(TORCH_OBJS) $(LIBMARK)
 	$(CXX) $(EXTRA) -o $@ $^ $(SERVER_LIBS)
+
+# Answers of mark-lambda are mark-server's: the same objects make them.
+
+$(LAMBDA_OBJS): INCS += -Isrc/server
+
+$(BUILD)/mark-lambda: $(LAMBDA_OBJS) $(LAMBDA_USES) $(TORCH_OBJS) $(LIBMARK)
+	$(CXX) $(EXTRA) -o $@ $^ $(LAMBDA_LIBS)
 
 $(BUILD)/mark-load: $(LOAD_OBJS) $(LIBMARK)
 	$(CC) $(EXTRA) -o $@ $^ -levent_core -lnghttp2 -lm
