@@ -176,40 +176,14 @@ event_free(event_t *e)
 }
 
 
-static json_t *
-event_base64(const char *text, size_t len)
-{
-    int      n;
-    char    *p;
-    json_t  *json;
-
-    p = malloc(len / 3 * 4 + 5);
-
-    if (p == NULL) {
-        return NULL;
-    }
-
-    n = EVP_EncodeBlock((unsigned char *) p, (const unsigned char *) text,
-                        len);
-    json = json_stringn_nocheck(p, n);
-
-    free(p);
-
-    return json;
-}
-
-
 char *
 event_answer(int status, const char *type, const char *allow,
     const char *text, size_t len, size_t *size)
 {
-    int      encoded;
     char    *p;
-    json_t  *json, *headers, *body;
+    json_t  *json, *headers;
 
     p = NULL;
-    json = NULL;
-    encoded = 0;
 
     headers = json_pack("{s:s}", "Content-Type", type);
 
@@ -221,16 +195,9 @@ event_answer(int status, const char *type, const char *allow,
         return NULL;
     }
 
-    body = json_stringn(text, len);
-
-    if (body == NULL && len <= INT_MAX / 2) {
-        encoded = 1;
-        body = event_base64(text, len);
-    }
-
-    json = json_pack("{s:i, s:o, s:o, s:b}", "statusCode", status,
-                     "headers", headers, "body", body,
-                     "isBase64Encoded", encoded);
+    json = json_pack("{s:i, s:o, s:s%, s:b}", "statusCode", status,
+                     "headers", headers, "body", text, len,
+                     "isBase64Encoded", 0);
 
     if (json) {
         p = json_dumps(json, JSON_COMPACT);

@@ -29,8 +29,8 @@ int event_read(event_t *e, const char *payload, size_t len, const char **err);
 void event_free(event_t *e);
 
 /*
- * Makes the envelope of an answer, to be freed; allow may be NULL.  A text
- * that is not UTF-8 is sent as base64.  NULL if there is no memory.
+ * Makes the envelope of an answer, to be freed; allow may be NULL.  The text
+ * is UTF-8, as all that mark-server answers is.  NULL if there is no memory.
  */
 char *event_answer(int status, const char *type, const char *allow,
     const char *text, size_t len, size_t *size);

@@ -37,6 +37,7 @@ static char         runtime_error[CURL_ERROR_SIZE];
 static atomic_int   runtime_stopping;
 
 /* of the answer that is being read */
+static int          runtime_begun;
 static char        *runtime_body;
 static size_t       runtime_len;
 static size_t       runtime_size;
@@ -159,6 +160,7 @@ runtime_header(char *data, size_t one, size_t len, void *ctx)
     runtime_event_t  *e;
 
     e = ctx;
+    runtime_begun = 1;
 
     p = runtime_value("Lambda-Runtime-Aws-Request-Id", data, len, &n);
 
@@ -189,6 +191,7 @@ runtime_perform(const char *url, int waiting, long *status)
     CURLcode    rc;
     CURLMcode   mc;
 
+    runtime_begun = 0;
     runtime_len = 0;
     runtime_error[0] = '\0';
     *status = 0;
@@ -201,15 +204,18 @@ runtime_perform(const char *url, int waiting, long *status)
 
     while (mc == CURLM_OK) {
 
-        stopped = waiting && atomic_load(&runtime_stopping);
-
-        if (stopped) {
-            break;
-        }
-
         mc = curl_multi_perform(runtime_multi, &running);
 
         if (mc != CURLM_OK || running == 0) {
+            break;
+        }
+
+        /* an invocation that has begun to come is not thrown away */
+
+        stopped = waiting && !runtime_begun
+                  && atomic_load(&runtime_stopping);
+
+        if (stopped) {
             break;
         }
 
