@@ -7,6 +7,8 @@
 #   make unit           unit tests (TAP programs under build/unit), and what
 #                       other tests run of the module alone
 #   make lambda         mark-lambda's package, build/mark-lambda.zip
+#   make lambda [MODELS="FILE.pt ..."]
+#                       mark-lambda's package, build/mark-lambda.zip
 #   make unit           unit tests (TAP programs under build/unit)
 #   make fuzzers        libFuzzer targets (clang)
 #   make build/bench/codec
@@ -34,7 +36,8 @@ SERVER_OBJS = $(SERVER_SRCS:%.c=$(BUILD)/obj/%.o)
 TORCH_OBJS  = $(BUILD)/obj/src/torch/torch_shim.o
 PURE_LIBS   = -ljansson -lcrypto -lm
 SERVER_LIBS = -ltorch -ltorch_cpu -lc10 -lmicrohttpd -lz -lpthread -lm
-LAMBDA_SRCS = $(sort $(wildcard src/lambda/*.c))
+LAMBDA_BOOT = src/lambda/bootstrap.c
+LAMBDA_SRCS = $(filter-out $(LAMBDA_BOOT),$(sort $(wildcard src/lambda/*.c)))
 LAMBDA_OBJS = $(LAMBDA_SRCS:%.c=$(BUILD)/obj/%.o)
 LAMBDA_USES = $(addprefix $(BUILD)/obj/src/server/,digits.o executor.o \
                   instances.o model.o request.o tensor.o)
@@ -90,6 +93,13 @@ $(LAMBDA_OBJS): INCS += -Isrc/server
 
 $(BUILD)/mark-lambda: $(LAMBDA_OBJS) $(LAMBDA_USES) $(TORCH_OBJS) $(LIBMARK)
 	$(CXX) $(EXTRA) -o $@ $^ $(LAMBDA_LIBS)
+
+$(BUILD)/mark-lambda-bootstrap: $(LAMBDA_BOOT) Makefile
+	$(CC) $(CFLAGS) -static -o $@ $<
+
+$(BUILD)/mark-lambda.zip: $(BUILD)/mark-lambda $(BUILD)/mark-lambda-bootstrap \
+		$(BUILD)/mark-server src/lambda/package.pl $(MODELS)
+	src/lambda/package.pl $(BUILD) $(MODELS)
 
 $(BUILD)/mark-load: $(LOAD_OBJS) $(LIBMARK)
 	$(CC) $(EXTRA) -o $@ $^ -levent_core -lnghttp2 -lm
