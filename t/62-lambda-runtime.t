@@ -17,7 +17,7 @@ use Test::Mark;
 use Test::Mark::Runtime;
 use Test::Mark::Server;
 
-my $bin = $Test::Mark::Runtime::binary;
+my ($bin) = @Test::Mark::Runtime::command;
 my $dir = tempdir(CLEANUP => 1);
 
 # the command line is not for people

@@ -23,7 +23,7 @@ use Time::HiRes qw(time sleep);
 
 use Test::Mark ();
 
-our $binary = $ENV{TEST_MARK_LAMBDA} || "$Test::Mark::top/build/mark-lambda";
+our @command = $ENV{TEST_MARK_LAMBDA} || "$Test::Mark::top/build/mark-lambda";
 
 use constant PREFIX => '/2018-06-01/runtime';
 
@@ -53,7 +53,7 @@ sub new {
         delete @ENV{grep { /^MARK_/ } keys %ENV};
         %ENV = (%ENV, AWS_LAMBDA_RUNTIME_API => '127.0.0.1:'
                 . $listener->sockport, %env);
-        exec $binary or POSIX::_exit(127);
+        exec @command or POSIX::_exit(127);
     }
 
     $r->{pid} = $pid;
