@@ -7,11 +7,11 @@
 #   lib/            mark-lambda, its libraries, glibc and its loader
 #   model/          the models; without any, the digits of mark-server
 #
-# Debian's LibTorch is linked with OpenCV, FFmpeg and all that these need in
-# turn, for operators of Caffe2 on pictures and films, which no TorchScript
-# has.  They are more than half of all bytes, and with them the package is
-# too large for Lambda, so each is replaced by a library of its name that has
-# nothing but the few symbols that are linked; they end the program.
+# Debian's LibTorch is linked with OpenCV, FFmpeg and others, and thereby with
+# all that these need in turn: more than half of all bytes, and too many for
+# Lambda.  It uses not one of their symbols, so each is replaced by an empty
+# library of its name.  If that were wrong, nothing would start: LibTorch's
+# symbols are looked up at once.
 
 use warnings;
 use strict;
@@ -25,7 +25,7 @@ use File::Temp qw(tempdir);
 use constant LIMIT => 250 * 1024 * 1024;
 
 my $unused = qr/^lib(?:opencv_\w+|av(?:codec|format|util)|sw(?:resample|scale)
-                 |zmq|lmdb|leveldb|OpenCL)\.so/x;
+                 |zmq|lmdb|leveldb)\.so/x;
 
 my ($build, @models) = @ARGV;
 my $root = "$build/lambda";
@@ -35,7 +35,7 @@ remove_tree($root);
 make_path("$root/lib", "$root/model");
 
 my ($paths, $loader) = libraries("$build/mark-lambda");
-my (@kept, %stubs) = ();
+my (@kept, @empty);
 
 closure("$build/mark-lambda");
 
@@ -43,7 +43,8 @@ run('strip', '-o', "$root/lib/mark-lambda", "$build/mark-lambda");
 run('strip', '-o', "$root/bootstrap", "$build/mark-lambda-bootstrap");
 install($_, "$root/lib/" . basename($_), 0755) for $loader;
 install($paths->{$_}, "$root/lib/$_", 0644) for @kept;
-make_stubs();
+run('gcc', '-shared', '-nostdlib', '-s', '-x', 'c', "-Wl,-soname,$_",
+    '-o', "$root/lib/$_", '/dev/null') for @empty;
 
 @models = train() unless @models;
 install($_, "$root/model/" . basename($_), 0644) for @models;
@@ -94,7 +95,7 @@ sub libraries {
 }
 
 
-# fills @kept and %stubs with what is needed, not looking behind a stub
+# fills @kept and @empty with what is needed, not looking behind the latter
 
 sub closure {
     my @files = @_;
@@ -106,7 +107,7 @@ sub closure {
             next if $seen{$name}++;
 
             if ($name =~ $unused) {
-                $stubs{$name} = {};
+                push @empty, $name;
                 next;
             }
 
@@ -114,81 +115,6 @@ sub closure {
             push @files, $paths->{$name};
         }
     }
-}
-
-
-# symbols of a library: name => [type, version]
-
-sub symbols {
-    my ($file, $which) = @_;
-
-    my %symbols;
-
-    for (lines('nm', '-D', "--$which-only", $file)) {
-        next unless /(?:^|\s)(\w) ([^\s@]+)(?:\@+(\S+))?$/;
-        $symbols{$2} = [$1, $3] unless $1 eq 'A';
-    }
-
-    return \%symbols;
-}
-
-
-sub make_stubs {
-    my %wanted;
-
-    for (@kept) {
-        my $symbols = symbols($paths->{$_}, 'undefined');
-        @wanted{keys %$symbols} = ();
-    }
-
-    for my $name (@kept) {
-        delete @wanted{keys %{symbols($paths->{$name}, 'defined')}};
-    }
-
-    for my $name (sort keys %stubs) {
-        my $symbols = symbols($paths->{$name}, 'defined');
-        my %mine = map { $_ => $symbols->{$_} }
-            grep { exists $wanted{$_} } keys %$symbols;
-
-        delete @wanted{keys %mine};
-        make_stub($name, \%mine);
-    }
-}
-
-
-sub make_stub {
-    my ($name, $symbols) = @_;
-
-    my (%versions, @asm);
-
-    for (sort keys %$symbols) {
-        my ($type, $version) = @{$symbols->{$_}};
-        my $code = $type =~ /[TtWi]/;
-
-        push @{$versions{$version}}, $_ if defined $version;
-        push @asm, $code ? '.text' : '.bss', ".globl $_",
-            ".type $_, " . ($code ? '@function' : '@object'), "$_:",
-            $code ? 'ud2' : ".skip 4096\n.size $_, 4096";
-    }
-
-    write_file("$temp/stub.s", map { "$_\n" } @asm,
-        '.section .note.GNU-stack,"",@progbits');
-    write_file("$temp/stub.map", map {
-        ("$_ { global:", map({ " $_;" } @{$versions{$_}}), " };\n")
-    } sort keys %versions);
-
-    run('gcc', '-shared', '-nostdlib', '-s', "-Wl,-soname,$name",
-        %versions ? "-Wl,--version-script,$temp/stub.map" : (),
-        '-o', "$root/lib/$name", "$temp/stub.s");
-}
-
-
-sub write_file {
-    my ($name, @text) = @_;
-
-    open my $f, '>', $name or die "package.pl: $name: $!\n";
-    print $f @text;
-    close $f;
 }
 
 
