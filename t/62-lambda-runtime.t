@@ -287,14 +287,6 @@ sub init_fails {
 }
 
 
-sub digits {
-    my ($n) = @_;
-
-    return '{"instances": [' . join(', ', map { '[' . join(',',
-        map { int rand 17 } 1 .. 64) . ']' } 1 .. $n) . ']}';
-}
-
-
 # An event as a function URL makes it; encoded => undef: not base64 at all.
 
 sub event {

@@ -221,26 +221,6 @@ sub event {
 }
 
 
-sub digits {
-    my ($n) = @_;
-
-    return '{"instances": [' . join(', ', map { '[' . join(',',
-        map { int rand 17 } 1 .. 64) . ']' } 1 .. $n) . ']}';
-}
-
-
-# JSON text without blanks, and with each number written in one way
-
-sub values_of {
-    my ($text) = @_;
-
-    $text =~ s/\s+//g;
-    $text =~ s/(-?\d[\d.eE+-]*)/sprintf '%.17g', $1/ge;
-
-    return $text;
-}
-
-
 sub slurp {
     my ($name) = @_;
 

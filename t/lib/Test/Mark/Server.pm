@@ -5,7 +5,9 @@ package Test::Mark::Server;
 #   my $s = Test::Mark::Server->new('--model', 'echo');
 #   my $body = $s->predict('echo', '{"instances": [1]}');   # 200 is wanted
 #
-# It ends with the test.
+# It ends with the test.  digits() is a body of so many rows for the model of
+# that name; values_of() is JSON text without blanks and with each number in one
+# way, as what has passed a parser is compared.
 
 use warnings;
 use strict;
@@ -13,6 +15,10 @@ use strict;
 use File::Temp ();
 
 use Test::Mark ();
+
+use Exporter 'import';
+
+our @EXPORT = qw(digits values_of);
 
 my $binary = $ENV{TEST_MARK_SERVER} || "$Test::Mark::top/build/mark-server";
 
@@ -64,6 +70,24 @@ sub predict {
         unless $r->{status} == 200;
 
     return $r->{body};
+}
+
+
+sub digits {
+    my ($n) = @_;
+
+    return '{"instances": [' . join(', ', map { '[' . join(',',
+        map { int rand 17 } 1 .. 64) . ']' } 1 .. $n) . ']}';
+}
+
+
+sub values_of {
+    my ($text) = @_;
+
+    $text =~ s/\s+//g;
+    $text =~ s/(-?\d[\d.eE+-]*)/sprintf '%.17g', $1/ge;
+
+    return $text;
 }
 
 
