@@ -74,7 +74,9 @@ my $port = $t->port('ministack');
 
 Test::Mark::Peer::client('ministack', 'lambda_client',
     "http://127.0.0.1:$port", "$Test::Mark::top/build/mark-lambda.zip",
-    $t->dir . '/key');
+    $t->dir . '/deployed');
+
+my $deployed = decode_json($t->read_file('deployed'));
 
 for my $body (@bodies) {
     my $r = invoke($port, 'digits', $body);
@@ -105,6 +107,27 @@ for my $body ('{"instances": [[1]]}', '[]', '{}') {
     is_deeply(decode_json($r->{body}), { errorType => 'Mark.BadRequest',
         errorMessage => decode_json($s->post('digits', $body)->{body})
             ->{error}, stackTrace => [] }, 'mark-server says the same');
+}
+
+# events as others make them
+
+for my $front (qw(url api)) {
+    for my $request (
+        (map { { method => 'POST', uri => '/v1/models/digits:predict',
+                 body => $_ } } @bodies, '{"instances": [[1]]}', '{'),
+        (map { { uri => $_ } } '/healthz', '/v1/models/digits',
+            '/v1/models/none', '/v1/models/digits:predict'),
+        { method => 'PUT', uri => '/v1/models/digits', body => 'x' })
+    {
+        my $wanted = http_request($s->port, %$request);
+        my $r = http_request($port, %$request, timeout => 60,
+                             uri => "$deployed->{$front}$request->{uri}");
+
+        is_deeply([$r->{status}, @{$r->{headers}}{qw(content-type allow)}],
+            [$wanted->{status}, @{$wanted->{headers}}{qw(content-type allow)}],
+            "$front: $request->{uri}");
+        ok($r->{body} eq $wanted->{body}, 'the very bytes');
+    }
 }
 
 my $large = '{"instances": ["' . 'x' x 6_000_000 . '"]}';

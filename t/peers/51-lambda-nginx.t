@@ -22,9 +22,9 @@ my $peer = Test::Mark::Peer->new($t, 'ministack',
 
 Test::Mark::Peer::client('ministack', 'lambda_client',
     'http://127.0.0.1:' . $t->port('ministack'),
-    "$Test::Mark::top/build/mark-lambda.zip", $t->dir . '/key');
+    "$Test::Mark::top/build/mark-lambda.zip", $t->dir . '/deployed');
 
-my $key = decode_json($t->read_file('key'));
+my $key = decode_json($t->read_file('deployed'));
 
 for (['keys', $key->{secret}], ['wrong', scalar reverse $key->{secret}]) {
     $t->write_file($_->[0], "[default]\naws_access_key_id = $key->{key}\n"

@@ -1,8 +1,8 @@
 # Deploys mark-lambda as README.md tells to, by way of botocore, and invokes
-# it.  Prints assertions; leaves the key of a user who may invoke the functions
-# in KEY_FILE.
+# it.  Prints assertions; leaves in FILE the key of a user who may invoke the
+# functions, and where MiniStack has the HTTP front ends of one.
 #
-#   lambda_client.py ENDPOINT ZIP KEY_FILE
+#   lambda_client.py ENDPOINT ZIP FILE
 
 import base64
 import json
@@ -11,7 +11,7 @@ import sys
 import botocore.exceptions
 import botocore.session
 
-ENDPOINT, ZIP, KEY_FILE = sys.argv[1:]
+ENDPOINT, ZIP, FILE = sys.argv[1:]
 
 session = botocore.session.get_session()
 
@@ -75,8 +75,31 @@ iam.put_user_policy(
 key = iam.create_access_key(UserName="nginx")["AccessKey"]
 key, secret = key["AccessKeyId"], key["SecretAccessKey"]
 
-with open(KEY_FILE, "w") as f:
-    json.dump({"key": key, "secret": secret}, f)
+# a function URL, and an HTTP API with a stage
+
+aws.add_permission(
+    FunctionName="digits", StatementId="url", Principal="*",
+    Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE")
+url = aws.create_function_url_config(FunctionName="digits", AuthType="NONE")
+url = url["FunctionUrl"].split("/")[2].split(".")[0]
+
+aws.add_permission(
+    FunctionName="digits", StatementId="api", Action="lambda:InvokeFunction",
+    Principal="apigateway.amazonaws.com")
+gateway = client("apigatewayv2")
+api = gateway.create_api(Name="digits", ProtocolType="HTTP")["ApiId"]
+integration = gateway.create_integration(
+    ApiId=api, IntegrationType="AWS_PROXY", PayloadFormatVersion="2.0",
+    IntegrationUri=aws.get_function(FunctionName="digits")
+    ["Configuration"]["FunctionArn"])["IntegrationId"]
+gateway.create_route(ApiId=api, RouteKey="$default",
+                     Target=f"integrations/{integration}")
+gateway.create_stage(ApiId=api, StageName="prod", AutoDeploy=True)
+
+with open(FILE, "w") as f:
+    json.dump({"key": key, "secret": secret,
+               "url": f"/_aws/lambda-url/{url}",
+               "api": f"/_aws/execute-api/{api}/prod"}, f)
 
 # signatures are checked
 

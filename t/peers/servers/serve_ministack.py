@@ -13,7 +13,7 @@ os.environ.update(
     IOT_MTLS_ENABLED="0",
     LOG_LEVEL="WARNING",
     MINISTACK_HOST="localhost",
-    SERVICES="s3,lambda,iam,sts,logs",
+    SERVICES="s3,lambda,apigateway,iam,sts,logs",
     SFTP_ENABLED="0",
     TMPDIR=os.getcwd(),
 )
