@@ -131,6 +131,7 @@ is($answer->{uri}, '/2018-06-01/runtime/invocation/an-id/response',
     'SIGTERM in an invocation');
 ok($answer->{body} eq $s->predict('wide', $body), 'its answer');
 $r->reply(202, '');
+is($r->request, undef, 'asks for no more');
 is($r->status, 0, 'and the end');
 like($r->log, qr/ an-id: 200, \d+ bytes, 400 rows, ran [\d.]+ ms, \d+ bytes /,
     'logged as verbose');

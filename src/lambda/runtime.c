@@ -256,6 +256,12 @@ runtime_next(runtime_event_t *e)
 
     memset(e, 0, sizeof(runtime_event_t));
 
+    /* who does not ask is not given what nobody would answer */
+
+    if (atomic_load(&runtime_stopping)) {
+        return 1;
+    }
+
     snprintf(url, sizeof(url), "%s/invocation/next", runtime_base);
 
     curl_easy_setopt(runtime_easy, CURLOPT_HTTPHEADER, NULL);
