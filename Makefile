@@ -4,12 +4,10 @@
 #   make module         only the nginx module, against Debian's nginx-dev
 #   make module NGINX_SRC=DIR
 #                       against a configured-or-not vanilla nginx source tree
-#   make unit           unit tests (TAP programs under build/unit), and what
-#                       other tests run of the module alone
-#   make lambda         mark-lambda's package, build/mark-lambda.zip
 #   make lambda [MODELS="FILE.pt ..."]
 #                       mark-lambda's package, build/mark-lambda.zip
-#   make unit           unit tests (TAP programs under build/unit)
+#   make unit           unit tests (TAP programs under build/unit), and what
+#                       other tests run of the module alone
 #   make fuzzers        libFuzzer targets (clang)
 #   make build/bench/codec
 #                       what ./run bench codec runs
@@ -63,7 +61,6 @@ server: $(BUILD)/mark-server
 load: $(BUILD)/mark-load
 unit: $(UNIT_BINS) $(SIGNER)
 lambda: $(BUILD)/mark-lambda.zip
-unit: $(UNIT_BINS)
 fuzzers: $(FUZZ_BINS)
 
 # The module: nginx's own build system compiles it, so that its flags and its
