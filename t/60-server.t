@@ -72,6 +72,10 @@ like(run('--listen', $s->{addr}), qr/^1 .*cannot listen on .* in use/,
 # what is not a prediction
 
 is(status(get($s, '/healthz')), 200, 'health');
+like(get($s, '/metrics'), qr!\r\nContent-Type: text/plain; version=0\.0\.4\r!,
+        'metrics are for Prometheus');
+is(metrics($s, 'digits')->{requests_total}, 0, 'and of each model');
+is_deeply(metrics($s, 'echo'), { }, 'but of an echo without delay');
 is(body(get($s, '/v1/models/digits')),
         '{"model_version_status":[{"version":"1","state":"AVAILABLE",'
         . '"status":{"error_code":"OK","error_message":""}}]}' . "\n",
@@ -270,6 +274,12 @@ is(body(post($s, 'echo', instances(1 .. 5))), '{"predictions": [1,2,3,4,5]}',
 $t = time() - $t;
 ok($t >= 0.149 && $t < 0.3, "five rows took 150 ms: $t");
 
+my $m = metrics($s);
+is_deeply([ @$m{qw/ requests_total rows_total pending_requests /} ],
+        [ 1, 5, 0 ], 'metrics: requests and rows');
+ok($m->{busy_seconds_total} > 0.1 && $m->{busy_seconds_total} <= $t,
+        "metrics: busy $m->{busy_seconds_total} s");
+
 my $idle = connection($s);
 @c = map { connection($s) } 1 .. 4;
 $t = time();
@@ -461,6 +471,17 @@ sub body {
 sub decode {
         my $v = eval { $json->decode(body($_[0])) };
         return ref $v eq 'HASH' ? $v : { };
+}
+
+# of a model, without the prefix of their names
+
+sub metrics {
+        my ($s, $model) = @_;
+
+        $model ||= 'echo';
+
+        return { body(get($s, '/metrics'))
+                =~ /^mark_server_(\w+)\{model="$model"\} (\S+)$/mg };
 }
 
 # the status, if the answer is an error with a text

@@ -20,6 +20,8 @@ struct executor_s {
     job_t              *first;
     job_t             **last;
     int                 stop;
+    uint64_t            since;        /* the running job's start; 0: idle */
+    executor_stats_t    stats;        /* of jobs that have ended */
 };
 
 
@@ -62,6 +64,7 @@ executor_push(executor_t *e, job_t *job)
 
     *e->last = job;
     e->last = &job->next;
+    e->stats.pending++;
 
     pthread_cond_signal(&e->cond);
     pthread_mutex_unlock(&e->mutex);
@@ -91,6 +94,9 @@ executor_thread(void *arg)
             if (e->first == NULL) {
                 e->last = &e->first;
             }
+
+            job->started = executor_now();
+            e->since = job->started;
         }
 
         pthread_mutex_unlock(&e->mutex);
@@ -99,12 +105,38 @@ executor_thread(void *arg)
             return NULL;
         }
 
-        job->started = executor_now();
         e->run(job, e->ctx);
         job->ended = executor_now();
 
+        /* whoever has the answer finds it counted */
+
+        pthread_mutex_lock(&e->mutex);
+
+        e->since = 0;
+        e->stats.pending--;
+        e->stats.jobs++;
+        e->stats.rows += job->rows;
+        e->stats.busy += job->ended - job->started;
+
+        pthread_mutex_unlock(&e->mutex);
+
         job->done(job);
     }
+}
+
+
+void
+executor_stats(executor_t *e, executor_stats_t *stats)
+{
+    pthread_mutex_lock(&e->mutex);
+
+    *stats = e->stats;
+
+    if (e->since) {
+        stats->busy += executor_now() - e->since;
+    }
+
+    pthread_mutex_unlock(&e->mutex);
 }
 
 

@@ -43,10 +43,21 @@ struct job_s {
 };
 
 
+typedef struct {
+    uint64_t    jobs;                 /* that were run */
+    uint64_t    rows;                 /* of these */
+    uint64_t    busy;                 /* nanoseconds that jobs ran, so far */
+    uint64_t    pending;              /* waiting and running */
+} executor_stats_t;
+
+
 /* Starts the thread; run makes out and status of a job.  NULL on failure. */
 executor_t *executor_create(void (*run)(job_t *job, void *ctx), void *ctx);
 
 void executor_push(executor_t *e, job_t *job);
+
+/* May be called by any thread. */
+void executor_stats(executor_t *e, executor_stats_t *stats);
 
 /* Runs what is queued, ends the thread and frees the executor. */
 void executor_destroy(executor_t *e);

@@ -170,6 +170,13 @@ model_find(const char *name, size_t len)
 }
 
 
+model_t *
+model_list(void)
+{
+    return models;
+}
+
+
 void
 model_free_all(void)
 {

@@ -51,6 +51,9 @@ model_t *model_load(const char *name, const char *file, char *err);
 
 model_t *model_find(const char *name, size_t len);
 
+/* The first of all models, or NULL. */
+model_t *model_list(void);
+
 /* Ends all executors, then frees all models. */
 void model_free_all(void);
 

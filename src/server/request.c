@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "metrics.h"
 #include "request.h"
 
 
@@ -20,6 +21,7 @@ static int request_predict(request_t *r);
 static int request_shape(request_t *r);
 static void request_echo(request_t *r);
 static void request_metadata(request_t *r);
+static void request_metrics(request_t *r);
 
 
 static void
@@ -81,6 +83,11 @@ request_route(request_t *r, const char *method, const char *url)
 
     if (strcmp(url, "/healthz") == 0) {
         r->type = REQUEST_HEALTH;
+        goto method;
+    }
+
+    if (strcmp(url, "/metrics") == 0) {
+        r->type = REQUEST_METRICS;
         goto method;
     }
 
@@ -197,6 +204,10 @@ request_begin(request_t *r)
     case REQUEST_HEALTH:
         request_text(r, "ok\n");
         r->type_text = "text/plain";
+        return 0;
+
+    case REQUEST_METRICS:
+        request_metrics(r);
         return 0;
 
     case REQUEST_STATUS:
@@ -387,6 +398,16 @@ request_metadata(request_t *r)
             m->ndims < 0 ? "true" : "false");
 
     request_text(r, text);
+}
+
+
+static void
+request_metrics(request_t *r)
+{
+    r->status = 200;
+    r->type_text = "text/plain; version=0.0.4";
+    r->base = r->text = metrics_text();
+    r->text_len = r->text ? strlen(r->text) : 0;
 }
 
 
