@@ -435,6 +435,20 @@ for my $case ([ 'h1', $plain ], [ 'h2', $h2, '--http2' ],
     ok($open->{json}{within_slo} < 450, 'but some without the SLO');
     ok($open->{json}{goodput} < $open->{json}{offered}{rate},
        'so goodput is less than the rate');
+
+    # those after it find no connection
+
+    my $lag = $open->{json}{lag};
+
+    ok($lag->{max} > 500, 'requests that left late are told of');
+    ok($lag->{p50} <= $lag->{p99} && $lag->{p99} <= $lag->{max},
+       'percentiles of the lag rise');
+    ok($lag->{max} < $open->{json}{latency}{max},
+       'and it is a part of the latency');
+    like($open->{out}, qr/^lag ms      p99 [\d.]+  max [\d.]+$/m,
+         'the summary has it');
+    ok($closed->{json}{lag}{max} < 500,
+       'in a closed loop a request leaves when it may');
 }
 
 ###############################################################################

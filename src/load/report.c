@@ -43,6 +43,8 @@ static void summary_errors(const run_t *run, FILE *out);
 static void json(const run_t *run, const rates_t *r, FILE *out);
 static void json_errors(const tally_t *t, FILE *out);
 static void json_latency(const run_t *run, FILE *out);
+static void json_percentiles(const char *name, const mark_histogram_t *h,
+    FILE *out);
 static void json_options(const options_t *o, FILE *out);
 static void json_string(const char *text, FILE *out);
 
@@ -175,6 +177,9 @@ summary(const run_t *run, const rates_t *r, FILE *out)
     }
 
     fprintf(out, "  max %.3f\n", (double) h->max / 1000);
+    fprintf(out, "lag ms      p99 %.3f  max %.3f\n",
+            (double) mark_histogram_quantile(&t->lag, 0.99) / 1000,
+            (double) t->lag.max / 1000);
     fprintf(out, "connections %llu made, %llu request(s) repeated;"
             " %llu bytes in, %llu out; %.2f s cpu\n",
             (count_t) run->connections_made, (count_t) t->reconnects,
@@ -314,16 +319,8 @@ json_latency(const run_t *run, FILE *out)
 
     h = &run->counted.latency;
 
-    fprintf(out, "  \"latency\": {\"mean\": %.3f",
-            mark_histogram_mean(h) / 1000);
-
-    for (i = 0; i < PERCENTILES; i++) {
-        fprintf(out, ", \"%s\": %.3f", percentiles[i].name,
-                (double) mark_histogram_quantile(h, percentiles[i].quantile)
-                / 1000);
-    }
-
-    fprintf(out, ", \"max\": %.3f},\n", (double) h->max / 1000);
+    json_percentiles("latency", h, out);
+    json_percentiles("lag", &run->counted.lag, out);
 
     if (!run->options->histogram) {
         return;
@@ -341,6 +338,24 @@ json_latency(const run_t *run, FILE *out)
     }
 
     fprintf(out, "],\n");
+}
+
+
+static void
+json_percentiles(const char *name, const mark_histogram_t *h, FILE *out)
+{
+    unsigned  i;
+
+    fprintf(out, "  \"%s\": {\"mean\": %.3f", name,
+            mark_histogram_mean(h) / 1000);
+
+    for (i = 0; i < PERCENTILES; i++) {
+        fprintf(out, ", \"%s\": %.3f", percentiles[i].name,
+                (double) mark_histogram_quantile(h, percentiles[i].quantile)
+                / 1000);
+    }
+
+    fprintf(out, ", \"max\": %.3f},\n", (double) h->max / 1000);
 }
 
 

@@ -305,13 +305,17 @@ next_request(run_t *run)
 static request_t *
 begin(run_t *run, uint64_t intended)
 {
+    tally_t    *t;
     request_t  *r;
 
     r = request_new(run, ++run->numbers, intended);
 
     TAILQ_INSERT_TAIL(&run->flight, r, flight);
     run->in_flight++;
-    tally_of(run, intended)->sent++;
+
+    t = tally_of(run, intended);
+    t->sent++;
+    mark_histogram_record(&t->lag, (run_clock() - intended) / 1000);
 
     return r;
 }

@@ -39,6 +39,7 @@ typedef struct {
     uint64_t          errors[ERROR_KINDS];
     uint64_t          status[600];
     mark_histogram_t  latency;         /* of answers with 2xx */
+    mark_histogram_t  lag;             /* how late requests left */
 } tally_t;
 
 
