@@ -68,16 +68,8 @@ sub server {
     my ($b, $port, @options) = @_;
 
     my $log = "$b->{dir}/server-$port.log";
-    my $pid = fork;
-    die "cannot fork: $!\n" unless defined $pid;
-
-    if ($pid == 0) {
-        open STDOUT, '>', $log or die "$log: $!\n";
-        open STDERR, '>&', \*STDOUT;
-        POSIX::setsid();
-        exec "$top/build/mark-server", '--listen', "127.0.0.1:$port", @options;
-        die "mark-server: $!\n";
-    }
+    my $pid = $b->spawn($log, "$top/build/mark-server",
+                        '--listen', "127.0.0.1:$port", @options);
 
     push @{$b->{children}}, $pid;
 
@@ -95,14 +87,16 @@ sub server {
 }
 
 
-# Starts nginx with this http block; returns the pid of its (first) worker.
-# Options: workers, events, main (more lines).
+# Writes nginx.conf with this http block and returns the command that runs it.
+# Options: workers, main (more lines), binary, module.
 
-sub nginx {
+sub configure {
     my ($b, $http, %o) = @_;
 
     my $dir = $b->{dir};
     my $workers = $o{workers} || 1;
+    my $module = $o{module} || $ENV{TEST_NGINX_MODULE}
+                 || "$top/build/ngx_http_mark_module.so";
     my $user = $> == 0 ? "user root;\n" : '';
     my $main = $o{main} || '';
 
@@ -110,7 +104,7 @@ sub nginx {
 
     open my $f, '>', "$dir/nginx.conf" or die "$dir/nginx.conf: $!\n";
     print $f <<EOC;
-load_module $top/build/ngx_http_mark_module.so;
+load_module $module;
 ${user}worker_processes $workers;
 daemon off;
 pid $dir/nginx.pid;
@@ -130,18 +124,58 @@ $http
 EOC
     close $f;
 
-    my $binary = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
+    my $binary = $o{binary} || $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
+
+    return ($binary, '-p', $dir, '-c', "$dir/nginx.conf",
+            '-e', "$dir/error.log");
+}
+
+
+# What nginx says against such a configuration; nothing if it takes it.
+
+sub refused {
+    my ($b, $http, %o) = @_;
+
+    my $out = "$b->{dir}/refused.out";
+    my $pid = $b->spawn($out, $b->configure($http, %o), '-t', '-q');
+
+    waitpid $pid, 0;
+
+    return $? ? slurp($out) || 'it does not start' : undef;
+}
+
+
+# Runs a command with its output in a file, in a session of its own; returns
+# its pid, for the caller to wait for.
+
+sub spawn {
+    my ($b, $out, @command) = @_;
+
     my $pid = fork;
     die "cannot fork: $!\n" unless defined $pid;
 
     if ($pid == 0) {
-        open STDOUT, '>', "$dir/nginx.out" or die "$dir/nginx.out: $!\n";
+        open STDOUT, '>', $out or die "$out: $!\n";
         open STDERR, '>&', \*STDOUT;
         POSIX::setsid();
-        exec $binary, '-p', $dir, '-c', "$dir/nginx.conf",
-            '-e', "$dir/error.log";
-        die "$binary: $!\n";
+        { no warnings 'exec'; exec { $command[0] } @command; }
+        syswrite STDOUT, "$command[0]: $!\n";
+        POSIX::_exit(127);
     }
+
+    return $pid;
+}
+
+
+# Starts nginx with this http block and the options of configure(); returns
+# the pid of its (first) worker.
+
+sub nginx {
+    my ($b, $http, %o) = @_;
+
+    my $dir = $b->{dir};
+    my $workers = $o{workers} || 1;
+    my $pid = $b->spawn("$dir/nginx.out", $b->configure($http, %o));
 
     push @{$b->{children}}, $pid;
     $b->{nginx} = $pid;
