@@ -38,7 +38,7 @@ LAMBDA_BOOT = src/lambda/bootstrap.c
 LAMBDA_SRCS = $(filter-out $(LAMBDA_BOOT),$(sort $(wildcard src/lambda/*.c)))
 LAMBDA_OBJS = $(LAMBDA_SRCS:%.c=$(BUILD)/obj/%.o)
 LAMBDA_USES = $(addprefix $(BUILD)/obj/src/server/,digits.o executor.o \
-                  instances.o model.o request.o tensor.o)
+                  metrics.o instances.o model.o request.o tensor.o)
 LAMBDA_LIBS = -ltorch -ltorch_cpu -lc10 -lcurl -ljansson -lcrypto -lz \
                   -lpthread -lm
 LOAD_SRCS   = $(sort $(wildcard src/load/*.c))

@@ -37,6 +37,7 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
 {
     int                  backup, first, best, stale, meets;
     double               cheapest;
+    uint64_t             need;
     unsigned             i;
     mark_select_offer_t  offer, foffer, boffer, soffer;
 
@@ -135,8 +136,11 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
     choice->finish = boffer.finish;
     choice->meets = meets;
 
-    if (batch->deadline > boffer.time + MARK_SELECT_MARGIN) {
-        choice->latest = batch->deadline - boffer.time - MARK_SELECT_MARGIN;
+    need = (uint64_t) (boffer.time * (1 + MARK_SELECT_DOUBT))
+           + MARK_SELECT_MARGIN;
+
+    if (batch->deadline > need) {
+        choice->latest = batch->deadline - need;
     }
 }
 
@@ -152,7 +156,8 @@ static void
 mark_select_offer(const mark_select_peer_t *peer,
     const mark_select_batch_t *batch, mark_select_offer_t *offer)
 {
-    double  time;
+    double    time;
+    unsigned  more;
 
     offer->rows = batch->rows;
 
@@ -172,6 +177,11 @@ mark_select_offer(const mark_select_peer_t *peer,
     offer->time = (uint64_t) time;
     offer->finish = offer->start + offer->time;
 
+    if (offer->start > batch->now && batch->waiting > offer->rows) {
+        more = (batch->waiting - 1) / offer->rows;
+        offer->finish += (uint64_t) (more * time / mark_select_limit(peer));
+    }
+
     /* what is new has one at a time, and is not worth waiting for */
 
     if (!offer->known && offer->start > batch->now) {
@@ -188,9 +198,17 @@ static int
 mark_select_meets(const mark_select_batch_t *batch,
     const mark_select_offer_t *offer)
 {
-    return batch->deadline
-           && (offer->known || offer->start <= batch->now)
-           && offer->finish + MARK_SELECT_MARGIN <= batch->deadline;
+    uint64_t  doubt;
+
+    if (batch->deadline <= batch->now
+        || (!offer->known && offer->start > batch->now))
+    {
+        return 0;
+    }
+
+    doubt = (uint64_t) (MARK_SELECT_DOUBT * (offer->finish - batch->now));
+
+    return offer->finish + doubt + MARK_SELECT_MARGIN <= batch->deadline;
 }
 
 

@@ -22,6 +22,9 @@
 /* What the way to the peer and a timer of a millisecond take. */
 #define MARK_SELECT_MARGIN    2000
 
+/* And which part of its time a batch may be late by, as all is but foreseen. */
+#define MARK_SELECT_DOUBT     0.1
+
 /*
  * Peers whose rows cost at most so many times the cheapest's are as cheap: of
  * those the first to be done is taken, so that the noise of what was learned
@@ -62,6 +65,7 @@ typedef struct {
     uint64_t               now;
     uint64_t               deadline;     /* the earliest; 0: none */
     unsigned               rows;         /* 1 or more */
+    unsigned               waiting;      /* with all behind it; 0: just it */
     unsigned               explore:1;    /* a stale peer may have it */
 } mark_select_batch_t;
 
@@ -77,7 +81,11 @@ typedef struct {
 } mark_select_choice_t;
 
 
-/* Chooses for a batch.  start > now: it is worth waiting for that peer. */
+/*
+ * Chooses for a batch.  start > now: it is worth waiting for that peer.  Where
+ * more waits than this batch, that is so only if the peer would be done with
+ * all of it by then: a free one is not left idle for the sake of the first.
+ */
 void mark_select(const mark_select_peer_t *peers, unsigned n,
     const mark_select_batch_t *batch, mark_select_choice_t *choice);
 

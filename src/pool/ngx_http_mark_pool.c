@@ -23,6 +23,8 @@
 
 static void ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool,
     ngx_uint_t kind, ngx_uint_t *tried, uint64_t now);
+static void ngx_http_mark_pool_batch(ngx_http_mark_queue_t *q,
+    mark_policy_state_t *state, mark_select_batch_t *batch);
 static ngx_uint_t ngx_http_mark_pool_usable(ngx_http_mark_pool_t *pool,
     ngx_http_mark_slot_t *slot, uint64_t now);
 
@@ -46,9 +48,7 @@ ngx_http_mark_pool_look(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     node = pool->node;
     now = state->now;
 
-    batch.now = now;
-    batch.rows = state->rows;
-    batch.deadline = state->deadline;
+    ngx_http_mark_pool_batch(q, state, &batch);
 
     ngx_shmtx_lock(pool->mutex);
 
@@ -106,9 +106,7 @@ ngx_http_mark_pool_enter(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     node = pool->node;
     now = state->now;
 
-    batch.now = now;
-    batch.rows = state->rows;
-    batch.deadline = state->deadline;
+    ngx_http_mark_pool_batch(q, state, &batch);
 
     q->claim.slot = -1;
     q->claim.pool = pool;
@@ -155,6 +153,19 @@ done:
 }
 
 
+/* What would leave of what waits. */
+
+static void
+ngx_http_mark_pool_batch(ngx_http_mark_queue_t *q, mark_policy_state_t *state,
+    mark_select_batch_t *batch)
+{
+    batch->now = state->now;
+    batch->rows = ngx_min(state->rows, q->policy.max_rows);
+    batch->waiting = state->rows;
+    batch->deadline = state->deadline;
+}
+
+
 /*
  * Claims a peer for what is to be sent now, wherever that is; tried is a bit a
  * slot, of those that had it before.  NGX_BUSY: there is none, or the request
@@ -183,6 +194,7 @@ ngx_http_mark_pool_claim(ngx_http_mark_claim_t *claim, ngx_uint_t *tried,
 
     batch.now = now;
     batch.rows = claim->rows;
+    batch.waiting = 0;
     batch.deadline = claim->deadline;
 
     rc = NGX_BUSY;
