@@ -11,7 +11,8 @@
 
 static ngx_int_t ngx_http_mark_status_handler(ngx_http_request_t *r);
 static u_char *ngx_http_mark_status_json(u_char *p,
-    ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_counters_t *sets);
+    ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_counters_t *sets,
+    ngx_array_t *pools);
 static u_char *ngx_http_mark_status_upstream(u_char *p,
     ngx_http_mark_gate_t *gate);
 static u_char *ngx_http_mark_status_location(u_char *p,
@@ -67,6 +68,7 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
     ngx_int_t                   rc;
     ngx_buf_t                  *b;
     ngx_uint_t                  i;
+    ngx_array_t                *pools;
     ngx_chain_t                 out;
     ngx_http_mark_counters_t   *sets;
     ngx_http_mark_gate_t      **gatep;
@@ -101,6 +103,14 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
         size += NGX_HTTP_MARK_STATUS_UPSTREAM + 3 * 6 * gatep[i]->name.len;
     }
 
+    pools = ngx_http_mark_pool_views(r->pool, mmcf);
+
+    if (pools == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    size += ngx_http_mark_status_pools_size(pools);
+
     sets = ngx_palloc(r->pool, (mmcf->locations.nelts + 1)
                                * sizeof(ngx_http_mark_counters_t));
     b = ngx_create_temp_buf(r->pool, size);
@@ -120,7 +130,7 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
 
     } else {
         ngx_str_set(&r->headers_out.content_type, "application/json");
-        b->last = ngx_http_mark_status_json(b->last, mmcf, sets);
+        b->last = ngx_http_mark_status_json(b->last, mmcf, sets, pools);
     }
 
     r->headers_out.content_type_len = r->headers_out.content_type.len;
@@ -145,7 +155,7 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
 
 static u_char *
 ngx_http_mark_status_json(u_char *p, ngx_http_mark_main_conf_t *mmcf,
-    ngx_http_mark_counters_t *sets)
+    ngx_http_mark_counters_t *sets, ngx_array_t *pools)
 {
     ngx_uint_t                  i;
     ngx_atomic_uint_t           created, freed, queued, in_flight;
@@ -198,7 +208,10 @@ ngx_http_mark_status_json(u_char *p, ngx_http_mark_main_conf_t *mmcf,
         p = ngx_http_mark_status_upstream(p, gatep[i]);
     }
 
-    return ngx_sprintf(p, "\n ]}\n");
+    p = ngx_sprintf(p, "\n ],\n");
+    p = ngx_http_mark_status_pools(p, pools);
+
+    return ngx_sprintf(p, "}\n");
 }
 
 

@@ -1,0 +1,159 @@
+#!/usr/bin/perl
+
+# What mark_status says of pools.
+
+use warnings;
+use strict;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use JSON::PP ();
+use Test::Mark;
+
+my $t = Test::Mark->new;
+
+my $backend = $t->backend(8081);
+
+$t->backend(8082, handler => sub { { status => 500, body => '{}' } });
+
+$t->conf(<<'EOC')->run;
+%%GLOBALS%%
+
+events {
+}
+
+http {
+    %%HTTP%%
+
+    upstream one {
+        server 127.0.0.1:%%PORT_8081%% max_conns=7 weight=3;
+        mark_balance slo slots=5;
+        mark_server 127.0.0.1:%%PORT_8081%% 'class=a "\b' price=3.6
+                    max_batch=9;
+        keepalive 4;
+    }
+
+    upstream bad {
+        mark_balance slo;
+        mark_server 127.0.0.1:%%PORT_8082%% class=gpu;
+        mark_server 127.0.0.1:%%PORT_8083%% backup;
+        mark_server 127.0.0.1:%%PORT_8084%% down price=1000000000000000000;
+    }
+
+    upstream none {
+        server 127.0.0.1:%%PORT_8081%%;
+    }
+
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+
+    server {
+        listen 127.0.0.1:%%PORT_8080%%;
+
+        location /one {
+            mark_batch v1;
+            mark_max_queue_delay 5ms;
+            proxy_pass http://one;
+        }
+
+        location /bad {
+            proxy_pass http://bad;
+        }
+
+        location /none {
+            proxy_pass http://none;
+        }
+
+        location = /mark_status {
+            mark_status;
+        }
+    }
+}
+EOC
+
+my $p = $t->port(8080);
+my ($one, $bad, $s);
+
+# Before anything has happened.
+
+my @pools = @{$t->status->{pools}};
+is(join(' ', sort map { $_->{upstream} } @pools), 'bad one', 'pools');
+
+$one = pool('one');
+is($one->{slots}, 5, 'slots');
+is($one->{plan}, undef, 'no plan');
+is(sum(@$one{qw(retried retry_refused no_peer hedged)}), 0, 'pool: zeros');
+is(scalar @{$one->{servers}}, 1, 'a server');
+
+$s = $one->{servers}[0];
+is($s->{server}, '127.0.0.1:' . $t->port(8081), 'server: address');
+is($s->{name}, '127.0.0.1:' . $t->port(8081), 'server: name');
+is($s->{id}, '', 'server: no id');
+is($s->{class}, 'a "\b', 'server: class, with odd characters');
+is("$s->{state} $s->{health} $s->{outlier}", 'ready unknown healthy',
+    'server: state');
+is("$s->{price} $s->{weight} $s->{concurrency} $s->{max_batch}", '3.6 3 7 9',
+    'server: as configured');
+is(sum(@$s{qw(in_flight requests rows failures ejections explored busy_seconds
+              cost)}), 0, 'server: zeros');
+is($s->{share}, 1, 'server: its share');
+is(scalar @{$s->{learned}}, 0, 'server: nothing learned');
+
+$bad = pool('bad');
+is(join(' ', map { $_->{backup} ? 1 : 0 } @{$bad->{servers}}), '0 1 0',
+    'backup');
+is(join(' ', map { $_->{down} ? 1 : 0 } @{$bad->{servers}}), '0 0 1', 'down');
+
+# A load that is known.
+
+is(http_post($p, '/one', '{"instances": [1, 2]}')->{status}, 200, "request $_")
+    for 1 .. 12;
+
+# claims are released before the answer is through, and counted then
+
+$s = pool('one')->{servers}[0];
+is("$s->{in_flight} $s->{requests} $s->{rows}", '0 12 24', 'load: counted');
+is(sum(@$s{qw(failures ejections)}), 0, 'load: no failures');
+cmp_ok($s->{busy_seconds}, '>', 0, 'load: busy');
+
+# of 7 places each batch had one
+
+cmp_ok(abs($s->{cost} * 7 * 1000 / $s->{busy_seconds} - 1), '<', 0.001,
+    'load: 3.6 an hour');
+
+is(scalar @{$s->{learned}}, 1, 'load: one kind of requests');
+like($s->{learned}[0]{kind}, qr/^[0-9a-f]{8}$/, 'load: it has a name');
+cmp_ok($s->{learned}[0]{concurrency}, '>=', 1, 'load: concurrency');
+cmp_ok($s->{learned}[0]{base_seconds} + $s->{learned}[0]{row_seconds}, '>', 0,
+    'load: latency');
+
+# Failures.
+
+is(http_get($p, '/bad')->{status}, 500, "failure $_") for 1 .. 5;
+
+$bad = pool('bad');
+$s = $bad->{servers}[0];
+is("$s->{requests} $s->{failures} $s->{ejections}", '5 5 1', 'failures');
+is($s->{outlier}, 'ejected', 'failures: ejected');
+is($s->{class}, 'gpu', 'failures: class');
+
+done_testing;
+
+
+sub pool {
+    my ($name) = @_;
+
+    my ($found) = grep { $_->{upstream} eq $name } @{$t->status->{pools}};
+
+    return $found;
+}
+
+
+sub sum {
+    my $sum = 0;
+
+    $sum += $_ for @_;
+
+    return $sum;
+}
