@@ -11,6 +11,7 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
 use Test::Mark;
+use Test::Mark::Metrics qw(parse_metrics);
 
 my $t = Test::Mark->new(workers => 2);
 
@@ -306,7 +307,9 @@ is($t->location('^/re/"quoted"\\?x\d*/(a|b)$')->{requests}, 2,
 # Prometheus says the same.
 
 $status = $t->status;
-my $metrics = parse(http_get($p, '/metrics')->{body});
+my $metrics = parse_metrics(http_get($p, '/metrics')->{body});
+
+cmp_ok(scalar keys %$metrics, '>', 500, 'Prometheus: samples');
 
 for my $l (@{$status->{locations}}) {
     my $labels = qq(server="$l->{server}",location="$l->{location}");
@@ -362,65 +365,6 @@ for my $l (@{$status->{locations}}) {
 }
 
 done_testing;
-
-
-# Samples by name and labels, as the text has them.  Checks the form: HELP and
-# TYPE once and first, every metric in one piece, no sample twice.
-
-sub parse {
-    my ($text) = @_;
-
-    my (%help, %type, %samples, %over, @wrong);
-    my $now = '';
-
-    like($text, qr/\n\z/, 'Prometheus: the last line ends');
-
-    for (split /\n/, $text) {
-        if (/^# HELP (nginx_mark_[a-z_]+) \S[^\\]*$/) {
-            push @wrong, $_ if $help{$1}++;
-            next;
-        }
-
-        if (/^# TYPE (nginx_mark_[a-z_]+) (counter|gauge|histogram)$/) {
-            push @wrong, $_ if $type{$1} || !$help{$1} || $over{$1};
-            $over{$now} = 1;
-            $now = $1;
-            $type{$1} = $2;
-            push @wrong, $_ if ($2 eq 'counter') != ($now =~ /_total$/);
-            next;
-        }
-
-        my $value = qr/"(?:[^"\\\n]|\\[\\"n])*"/;
-
-        my $labelled = qr/\{\w+=$value(?:,\w+=$value)*\}/;
-
-        # what workers share is of no location
-
-        my $bare = $now =~ /^nginx_mark_shared_/ ? qr/(?!\{)/ : $labelled;
-
-        if (!/^(nginx_mark_[a-z_]+)($bare) (\d+(?:\.\d+)?)$/) {
-            push @wrong, $_;
-            next;
-        }
-
-        my ($name, $labels, $number) = ($1, $2, $3);
-
-        my $metric = $name;
-        $metric =~ s/_(?:bucket|sum|count)$//
-            if ($type{$now} || '') eq 'histogram';
-
-        push @wrong, $_ if $metric ne $now || exists $samples{$name . $labels};
-        push @wrong, $_ if $number =~ /\./ && $name !~ /_seconds(?:_sum)?$/;
-        $samples{$name . $labels} = $number;
-    }
-
-    is(join("\n", splice @wrong, 0, 5), '', 'Prometheus: well-formed');
-    is(join(' ', sort keys %help), join(' ', sort keys %type),
-        'Prometheus: HELP and TYPE');
-    cmp_ok(scalar keys %samples, '>', 500, 'Prometheus: samples');
-
-    return \%samples;
-}
 
 
 sub bound { $_[0] eq '+Inf' ? 9**9**9 : $_[0] }

@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
 use Test::Mark;
+use Test::Mark::Metrics qw(parse_metrics);
 
 my $t = Test::Mark->new;
 
@@ -67,6 +68,10 @@ http {
 
         location = /mark_status {
             mark_status;
+        }
+
+        location = /metrics {
+            mark_status prometheus;
         }
     }
 }
@@ -128,15 +133,63 @@ cmp_ok($s->{learned}[0]{concurrency}, '>=', 1, 'load: concurrency');
 cmp_ok($s->{learned}[0]{base_seconds} + $s->{learned}[0]{row_seconds}, '>', 0,
     'load: latency');
 
-# Failures.
+# Failures.  A 500 is passed on: proxy_next_upstream says nothing of it.
 
 is(http_get($p, '/bad')->{status}, 500, "failure $_") for 1 .. 5;
 
 $bad = pool('bad');
 $s = $bad->{servers}[0];
 is("$s->{requests} $s->{failures} $s->{ejections}", '5 5 1', 'failures');
-is($s->{outlier}, 'ejected', 'failures: ejected');
+isnt($s->{outlier}, 'healthy', 'failures: ejected');
 is($s->{class}, 'gpu', 'failures: class');
+
+# Prometheus says the same.
+
+my $metrics = parse_metrics(http_get($p, '/metrics')->{body});
+
+for my $pool (@{$t->status->{pools}}) {
+    my $name = "Prometheus: $pool->{upstream}";
+    my $upstream = qq(upstream="$pool->{upstream}");
+
+    my %expected = (
+        qq(retries_total{$upstream,result="made"}) => $pool->{retried},
+        qq(retries_total{$upstream,result="refused"})
+            => $pool->{retry_refused},
+        qq(no_peer_total{$upstream}) => $pool->{no_peer},
+        qq(hedges_total{$upstream}) => $pool->{hedged},
+        qq(plans_total{$upstream,result="accepted"}) => 0,
+        qq(plans_total{$upstream,result="refused"}) => 0,
+    );
+
+    for my $s (@{$pool->{servers}}) {
+        my $labels = sprintf '%s,server="%s",class="%s"', $upstream,
+            $s->{server}, $s->{class} =~ s/([\\"])/\\$1/gr;
+
+        %expected = (%expected,
+            (map { ("server_${_}_total{$labels}" => $s->{$_}) }
+                qw(requests rows failures ejections explored busy_seconds
+                   cost)),
+            (map { (qq(server_state{$labels,state="$_"})
+                        => $_ eq $s->{state} ? 1 : 0) }
+                qw(warming ready draining)),
+            "server_in_flight{$labels}" => $s->{in_flight},
+            "server_up{$labels}"
+                => $s->{down} || $s->{outlier} ne 'healthy' ? 0 : 1,
+            "server_ejected{$labels}" => $s->{outlier} ne 'healthy' ? 1 : 0,
+            "server_share_ratio{$labels}" => $s->{share},
+        );
+    }
+
+    my @wrong = grep {
+        my $value = delete $metrics->{"nginx_mark_pool_$_"};
+        !defined $value || $value != $expected{$_}
+    } sort keys %expected;
+
+    is("@wrong", '', $name);
+}
+
+is(join(' ', grep { /^nginx_mark_pool_/ } sort keys %$metrics), '',
+    'Prometheus: no more than that');
 
 done_testing;
 

@@ -15,11 +15,8 @@ typedef struct {
 
 
 static u_char *ngx_http_mark_prometheus_shared(u_char *p);
-static u_char *ngx_http_mark_prometheus_head(u_char *p, const char *name,
-    const char *type, const char *help);
 static u_char *ngx_http_mark_prometheus_line(u_char *p, const char *name,
     ngx_http_mark_loc_conf_t *mlcf, const char *label, const char *value);
-static u_char *ngx_http_mark_prometheus_escape(u_char *p, ngx_str_t *text);
 static u_char *ngx_http_mark_prometheus_upstreams(u_char *p,
     ngx_http_mark_main_conf_t *mmcf);
 static u_char *ngx_http_mark_prometheus_learned(u_char *p,
@@ -256,7 +253,7 @@ ngx_http_mark_prometheus_shared(u_char *p)
 }
 
 
-static u_char *
+u_char *
 ngx_http_mark_prometheus_head(u_char *p, const char *name, const char *type,
     const char *help)
 {
@@ -284,7 +281,7 @@ ngx_http_mark_prometheus_line(u_char *p, const char *name,
 }
 
 
-static u_char *
+u_char *
 ngx_http_mark_prometheus_escape(u_char *p, ngx_str_t *text)
 {
     u_char      c;

@@ -109,7 +109,8 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    size += ngx_http_mark_status_pools_size(pools);
+    size += mlcf->prometheus ? ngx_http_mark_prometheus_pools_size(pools)
+                             : ngx_http_mark_status_pools_size(pools);
 
     sets = ngx_palloc(r->pool, (mmcf->locations.nelts + 1)
                                * sizeof(ngx_http_mark_counters_t));
@@ -127,6 +128,7 @@ ngx_http_mark_status_handler(ngx_http_request_t *r)
         ngx_str_set(&r->headers_out.content_type,
                     "text/plain; version=0.0.4");
         b->last = ngx_http_mark_prometheus(b->last, mmcf, sets);
+        b->last = ngx_http_mark_prometheus_pools(b->last, pools);
 
     } else {
         ngx_str_set(&r->headers_out.content_type, "application/json");

@@ -24,6 +24,9 @@
 #define NGX_HTTP_MARK_STATUS_SLOT      1024
 #define NGX_HTTP_MARK_STATUS_KIND      256
 
+/* The same of Prometheus' form: so often a server's labels stand in it. */
+#define NGX_HTTP_MARK_STATUS_SLOT_LINES  16
+
 /* Beyond it a number with a fraction cannot be printed. */
 #define NGX_HTTP_MARK_STATUS_MAX       1e15
 
@@ -51,6 +54,12 @@ u_char *ngx_http_mark_status_pools(u_char *p, ngx_array_t *views);
 
 u_char *ngx_http_mark_prometheus(u_char *p, ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_counters_t *sets);
+u_char *ngx_http_mark_prometheus_head(u_char *p, const char *name,
+    const char *type, const char *help);
+u_char *ngx_http_mark_prometheus_escape(u_char *p, ngx_str_t *text);
+
+size_t ngx_http_mark_prometheus_pools_size(ngx_array_t *views);
+u_char *ngx_http_mark_prometheus_pools(u_char *p, ngx_array_t *views);
 
 
 #endif /* _NGX_HTTP_MARK_STATUS_H_INCLUDED_ */
