@@ -226,7 +226,18 @@ typedef struct {
     uint64_t                   deadline;    /* usec, 0: none */
     uint64_t                   sent;
     ngx_uint_t                 beside;      /* a place of the peer had */
+    ngx_uint_t                 reason;      /* mark_select_reason_t */
+    uint64_t                   expected;    /* usec, 0: not known */
 } ngx_http_mark_claim_t;
+
+
+/* Of the peer that a request had last, for the log line. */
+
+typedef struct {
+    ngx_uint_t                 reason;      /* mark_select_reason_t */
+    uint64_t                   expected;    /* usec, 0: not known */
+    u_char                     class[32];
+} ngx_http_mark_decision_t;
 
 
 /* A batch, or a request alone, that is with the backend. */
@@ -307,6 +318,7 @@ struct ngx_http_mark_ctx_s {
     ngx_uint_t                 batch_rows;
     const char                *reason;
     const char                *overflow;    /* why it did; or NULL */
+    ngx_http_mark_decision_t   decision;    /* of its batch */
     ngx_uint_t                 retry_after; /* seconds */
     unsigned                   retry:1;     /* alone after its batch failed */
     unsigned                   retried:1;   /* counted as such */
@@ -386,6 +398,7 @@ typedef struct {
     ngx_str_t                  charset;
     ngx_array_t                headers;     /* ngx_table_elt_t */
     ngx_array_t                states;      /* ngx_http_upstream_state_t */
+    ngx_http_mark_decision_t   decision;
 } ngx_http_mark_answer_t;
 
 
@@ -484,6 +497,8 @@ void ngx_http_mark_gate_unblock(ngx_http_mark_queue_t *q);
 void ngx_http_mark_gate_settle(ngx_http_mark_queue_t *q);
 void ngx_http_mark_gate_met(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *uscf);
+
+ngx_http_mark_decision_t *ngx_http_mark_peer_decision(ngx_http_request_t *r);
 
 /* metrics/ */
 

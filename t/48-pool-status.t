@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# What mark_status says of pools.
+# What mark_status and the variables in the access log say of pools.
 
 use warnings;
 use strict;
@@ -12,7 +12,7 @@ use JSON::PP ();
 use Test::Mark;
 use Test::Mark::Metrics qw(parse_metrics);
 
-my $t = Test::Mark->new;
+my $t = Test::Mark->new(workers => 2);
 
 my $backend = $t->backend(8081);
 
@@ -27,6 +27,10 @@ events {
 http {
     %%HTTP%%
 
+    log_format marks '$uri $status <$mark_batch_size> <$mark_server_class> '
+                     '<$mark_choice> <$mark_predicted>';
+    access_log %%DIR%%/access.log marks;
+
     upstream one {
         server 127.0.0.1:%%PORT_8081%% max_conns=7 weight=3;
         mark_balance slo slots=5;
@@ -40,6 +44,11 @@ http {
         mark_server 127.0.0.1:%%PORT_8082%% class=gpu;
         mark_server 127.0.0.1:%%PORT_8083%% backup;
         mark_server 127.0.0.1:%%PORT_8084%% down price=1000000000000000000;
+    }
+
+    upstream classes {
+        mark_balance slo;
+        mark_server 127.0.0.1:%%PORT_8081%% class=cpu price=1;
     }
 
     upstream none {
@@ -60,6 +69,18 @@ http {
 
         location /bad {
             proxy_pass http://bad;
+        }
+
+        location /classes {
+            mark_batch v1;
+            mark_slo 60s;
+            mark_max_queue_delay 500ms;
+            mark_max_batch_size 8;
+            proxy_pass http://classes;
+        }
+
+        location /plain {
+            proxy_pass http://classes;
         }
 
         location /none {
@@ -83,7 +104,7 @@ my ($one, $bad, $s);
 # Before anything has happened.
 
 my @pools = @{$t->status->{pools}};
-is(join(' ', sort map { $_->{upstream} } @pools), 'bad one', 'pools');
+is(join(' ', sort map { $_->{upstream} } @pools), 'bad classes one', 'pools');
 
 $one = pool('one');
 is($one->{slots}, 5, 'slots');
@@ -143,6 +164,39 @@ is("$s->{requests} $s->{failures} $s->{ejections}", '5 5 1', 'failures');
 isnt($s->{outlier}, 'healthy', 'failures: ejected');
 is($s->{class}, 'gpu', 'failures: class');
 
+# Why requests went where they went.
+
+my $seconds = qr/<\d+\.\d{6}>/;
+
+logged('no deadline', qr!/one 200 <1> <a \\x22\\x5Cb> <earliest> <.*>!, 12);
+logged('not known yet', qr!/one 200 .* <->!);
+logged('expected', qr!/one 200 .* $seconds!);
+
+http_get($p, '/plain');
+logged('not batched', qr!/plain 400 <-> <cpu> <earliest> <->!);
+
+http_get($p, '/none');
+logged('no pool', qr!/none 400 <-> <-> <-> <->!);
+
+my $full = { uri => '/classes', body => '{"instances": [1]}' };
+
+is(scalar(grep { $_->{status} == 200 }
+          http_many([($full) x 8], port => $p, concurrency => 8)),
+    8, "a batch: $_") for 1 .. 9;
+
+# members in either worker
+
+logged('batched', qr!/classes 200 <\d> <cpu> <(?:cheap|earli)est> .*!, 72);
+logged('batched, in time', qr!/classes 200 <\d> <cpu> <cheapest> .*!);
+logged('batched, expected', qr!/classes 200 <\d> <cpu> <\w+> $seconds!);
+
+# the try that a server has after it was ejected
+
+ok(wait_for(sub { pool('bad')->{servers}[0]{outlier} eq 'probing' }, 15),
+    'probing');
+is(http_get($p, '/bad')->{status}, 500, 'probed');
+logged('probed', qr!/bad 500 <-> <gpu> <probe> .*!);
+
 # Prometheus says the same.
 
 my $metrics = parse_metrics(http_get($p, '/metrics')->{body});
@@ -192,6 +246,20 @@ is(join(' ', grep { /^nginx_mark_pool_/ } sort keys %$metrics), '',
     'Prometheus: no more than that');
 
 done_testing;
+
+
+# at least so many lines of the access log are like this
+
+sub logged {
+    my ($name, $regex, $n) = @_;
+
+    my $found;
+
+    ok(wait_for(sub {
+        $found = () = $t->access_log =~ /^(?:$regex)$/mg;
+        return $found >= ($n || 1);
+    }, 5), "log: $name") or diag("$found lines");
+}
 
 
 sub pool {

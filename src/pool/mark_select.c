@@ -31,6 +31,18 @@ static int mark_select_explore(const mark_select_peer_t *peer,
     const mark_select_batch_t *batch, const mark_select_offer_t *offer);
 
 
+static const char *const  mark_select_reasons[] = {
+    "none", "cheapest", "earliest", "explore", "probe"
+};
+
+
+const char *
+mark_select_reason(mark_select_reason_t reason)
+{
+    return mark_select_reasons[reason];
+}
+
+
 void
 mark_select(const mark_select_peer_t *peers, unsigned n,
     const mark_select_batch_t *batch, mark_select_choice_t *choice)
@@ -135,6 +147,11 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
     choice->start = boffer.start;
     choice->finish = boffer.finish;
     choice->meets = meets;
+
+    choice->reason = choice->explores ? MARK_SELECT_EXPLORE
+                     : peers[best].probe ? MARK_SELECT_PROBE
+                     : (cheapest >= 0) ? MARK_SELECT_CHEAPEST
+                     : MARK_SELECT_EARLIEST;
 
     need = (uint64_t) (boffer.time * (1 + MARK_SELECT_DOUBT))
            + MARK_SELECT_MARGIN;

@@ -70,16 +70,32 @@ typedef struct {
 } mark_select_batch_t;
 
 
+/* Why it was that one. */
+
+typedef enum {
+    MARK_SELECT_NONE = 0,
+    MARK_SELECT_CHEAPEST,                /* of those that meet the deadline */
+    MARK_SELECT_EARLIEST,                /* to finish; without a deadline, */
+                                         /* or where no peer meets it */
+    MARK_SELECT_EXPLORE,                 /* it had nothing for long */
+    MARK_SELECT_PROBE,                   /* it was ejected: does it live? */
+    MARK_SELECT_NREASONS
+} mark_select_reason_t;
+
+
 typedef struct {
     int                    peer;         /* -1: none is usable */
     unsigned               rows;         /* that it would have */
     uint64_t               start;        /* when it is expected to begin */
     uint64_t               finish;       /* and to be done, nearly always */
     uint64_t               latest;       /* when it must begin; 0: any time */
+    mark_select_reason_t   reason;
     unsigned               meets:1;      /* the deadline */
     unsigned               explores:1;   /* was chosen to be looked at */
 } mark_select_choice_t;
 
+
+const char *mark_select_reason(mark_select_reason_t reason);
 
 /*
  * Chooses for a batch.  start > now: it is worth waiting for that peer.  Where

@@ -158,6 +158,12 @@ ngx_http_mark_claim_placed(ngx_http_mark_pool_t *pool,
     }
 
     claim->rows = rows;
+    claim->expected = 0;
+
+    if (mark_latency_known(peer.latency)) {
+        claim->expected = (slot->in_flight <= limit)
+                          ? time : slot->free_at - claim->sent;
+    }
 
     slot->last_sent = claim->sent;
     slot->last_rows = rows;

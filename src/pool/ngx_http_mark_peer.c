@@ -30,6 +30,7 @@ typedef struct {
     ngx_http_request_t        *request;
     ngx_uint_t                 asked;
     ngx_uint_t                *tried;        /* a bit a slot */
+    ngx_http_mark_decision_t   decision;
 } ngx_http_mark_peer_t;
 
 
@@ -39,6 +40,7 @@ static void ngx_http_mark_peer_free(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static ngx_http_mark_claim_e ngx_http_mark_peer_how(ngx_http_request_t *r,
     ngx_uint_t state);
+static void ngx_http_mark_peer_kept(void *data);
 #if (NGX_HTTP_SSL)
 static void ngx_http_mark_peer_exit(void *data);
 static struct ngx_http_mark_session_s *ngx_http_mark_peer_session(
@@ -86,6 +88,7 @@ ngx_http_mark_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *uscf)
 {
     ngx_uint_t              n;
+    ngx_pool_cleanup_t     *cln;
     ngx_http_mark_pool_t   *pool;
     ngx_http_mark_peer_t   *peer;
     ngx_peer_connection_t  *pc;
@@ -96,9 +99,14 @@ ngx_http_mark_peer_init(ngx_http_request_t *r,
 
     peer = ngx_pcalloc(r->pool, sizeof(ngx_http_mark_peer_t)
                                 + n * sizeof(ngx_uint_t));
-    if (peer == NULL) {
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+
+    if (peer == NULL || cln == NULL) {
         return NGX_ERROR;
     }
+
+    cln->handler = ngx_http_mark_peer_kept;
+    cln->data = peer;
 
     peer->request = r;
     peer->tried = (ngx_uint_t *) &peer[1];
@@ -173,10 +181,11 @@ ngx_http_mark_peer_get(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_mark_peer_t *peer = data;
 
-    ngx_str_t             *name;
-    ngx_uint_t             bits;
-    struct sockaddr       *sockaddr;
-    ngx_http_mark_slot_t  *slot;
+    ngx_str_t              *name;
+    ngx_uint_t              bits;
+    struct sockaddr        *sockaddr;
+    ngx_http_mark_slot_t   *slot;
+    ngx_http_mark_batch_t  *batch;
 
     name = ngx_palloc(peer->request->pool, sizeof(ngx_str_t));
     if (name == NULL) {
@@ -228,9 +237,21 @@ ngx_http_mark_peer_get(ngx_peer_connection_t *pc, void *data)
     pc->sockaddr = sockaddr;
     pc->socklen = slot->socklen;
 
-    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "mark: peer \"%V\" rows:%ui beside:%ui",
-                   name, peer->claim.rows, peer->claim.beside);
+    peer->decision.reason = peer->claim.reason;
+    peer->decision.expected = peer->claim.expected;
+    ngx_memcpy(peer->decision.class, slot->class, sizeof(slot->class));
+
+    batch = ngx_http_mark_carrier_batch(peer->request);
+
+    if (batch) {
+        batch->answer.decision = peer->decision;
+    }
+
+    ngx_log_debug5(NGX_LOG_DEBUG_HTTP, pc->log, 0,
+                   "mark: peer \"%V\" rows:%ui beside:%ui %s expected:%uLus",
+                   name, peer->claim.rows, peer->claim.beside,
+                   mark_select_reason(peer->claim.reason),
+                   peer->claim.expected);
 
     return NGX_OK;
 }
@@ -295,6 +316,45 @@ ngx_http_mark_peer_how(ngx_http_request_t *r, ngx_uint_t state)
 
     return (p->upstream_error || p->upstream_eof)
            ? NGX_HTTP_MARK_CLAIM_FAILED : NGX_HTTP_MARK_CLAIM_ALIVE;
+}
+
+
+/* The mark by which ngx_http_mark_peer_decision() finds the peer again. */
+
+static void
+ngx_http_mark_peer_kept(void *data)
+{
+    return;
+}
+
+
+/*
+ * Why the request, or NULL, went where it went the last time.  u->peer.data is
+ * not for us to read: it is the keepalive module's, where there is that.
+ */
+
+ngx_http_mark_decision_t *
+ngx_http_mark_peer_decision(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t    *cln;
+    ngx_http_mark_peer_t  *peer;
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler != ngx_http_mark_peer_kept) {
+            continue;
+        }
+
+        /* subrequests have the same pool */
+
+        peer = cln->data;
+
+        if (peer->request == r) {
+            return peer->asked ? &peer->decision : NULL;
+        }
+    }
+
+    return NULL;
 }
 
 

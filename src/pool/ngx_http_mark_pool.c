@@ -142,6 +142,8 @@ ngx_http_mark_pool_enter(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
         node->slots[choice.peer].explored++;
     }
 
+    q->claim.reason = choice.reason;
+
     ngx_http_mark_claim_place(pool, &q->claim, choice.peer, now);
     rc = NGX_OK;
 
@@ -237,6 +239,8 @@ ngx_http_mark_pool_claim(ngx_http_mark_claim_t *claim, ngx_uint_t *tried,
         node->explored = now;
         node->slots[choice.peer].explored++;
     }
+
+    claim->reason = choice.reason;
 
     ngx_http_mark_claim_place(pool, claim, choice.peer, now);
     ngx_http_mark_claim_placed(pool, claim, &node->slots[choice.peer],

@@ -369,6 +369,7 @@ ngx_http_mark_reply_states(ngx_http_mark_ctx_t *ctx,
     ngx_http_upstream_state_t  *state, *from;
 
     r = ctx->request;
+    ctx->decision = answer->decision;
 
     if (answer->states.nelts == 0) {
         return;

@@ -3,6 +3,7 @@
 
 
 #include "ngx_http_mark.h"
+#include "mark_select.h"
 
 
 static ngx_int_t ngx_http_mark_variable_size(ngx_http_request_t *r,
@@ -14,6 +15,14 @@ static ngx_int_t ngx_http_mark_variable_reason(ngx_http_request_t *r,
 static ngx_int_t ngx_http_mark_variable_overflow(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mark_variable_slo(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_http_mark_decision_t *ngx_http_mark_variable_decision(
+    ngx_http_request_t *r);
+static ngx_int_t ngx_http_mark_variable_class(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_mark_variable_choice(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_mark_variable_expected(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
 
@@ -49,6 +58,22 @@ static ngx_http_variable_t  ngx_http_mark_vars[] = {
 
     /* 1 or 0; not there without mark_slo */
     { ngx_string("mark_slo_met"), NULL, ngx_http_mark_variable_slo,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /*
+     * Of the server of a pool that was asked last; also of requests that are
+     * not batched.
+     */
+
+    { ngx_string("mark_server_class"), NULL, ngx_http_mark_variable_class,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /* why it was that one */
+    { ngx_string("mark_choice"), NULL, ngx_http_mark_variable_choice,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /* seconds that it was expected to take */
+    { ngx_string("mark_predicted"), NULL, ngx_http_mark_variable_expected,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
@@ -211,4 +236,98 @@ ngx_http_mark_variable_slo(ngx_http_request_t *r,
 
     return ngx_http_mark_variable_text(v, (u_char *) (ctx->met ? "1" : "0"),
                                        1);
+}
+
+
+/* What was sent alone was so after its batch. */
+
+static ngx_http_mark_decision_t *
+ngx_http_mark_variable_decision(ngx_http_request_t *r)
+{
+    ngx_http_mark_ctx_t       *ctx;
+    ngx_http_mark_decision_t  *decision;
+
+    decision = ngx_http_mark_peer_decision(r);
+
+    if (decision == NULL) {
+        ctx = ngx_http_mark_get_ctx(r);
+        decision = ctx ? &ctx->decision : NULL;
+    }
+
+    return decision && decision->reason != MARK_SELECT_NONE ? decision : NULL;
+}
+
+
+static ngx_int_t
+ngx_http_mark_variable_class(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    size_t                     len;
+    u_char                    *p;
+    ngx_http_mark_decision_t  *decision;
+
+    decision = ngx_http_mark_variable_decision(r);
+
+    if (decision == NULL || decision->class[0] == '\0') {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    len = ngx_strlen(decision->class);
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, decision->class, len);
+
+    return ngx_http_mark_variable_text(v, p, len);
+}
+
+
+static ngx_int_t
+ngx_http_mark_variable_choice(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    const char                *text;
+    ngx_http_mark_decision_t  *decision;
+
+    decision = ngx_http_mark_variable_decision(r);
+
+    if (decision == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    text = mark_select_reason(decision->reason);
+
+    return ngx_http_mark_variable_text(v, (u_char *) text, ngx_strlen(text));
+}
+
+
+static ngx_int_t
+ngx_http_mark_variable_expected(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                    *p;
+    ngx_http_mark_decision_t  *decision;
+
+    decision = ngx_http_mark_variable_decision(r);
+
+    if (decision == NULL || decision->expected == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN + 7);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_mark_variable_text(v, p,
+                                       ngx_sprintf(p, "%uL.%06uL",
+                                               decision->expected / 1000000,
+                                               decision->expected % 1000000)
+                                       - p);
 }
