@@ -158,7 +158,7 @@ ngx_http_mark_pool_node(ngx_http_mark_shm_t *shm, ngx_http_mark_pool_t *pool)
 }
 
 
-/* Before the seat is taken; locked. */
+/* With the seat taken, and locked. */
 
 ngx_int_t
 ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
