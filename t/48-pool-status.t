@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
+use POSIX ();
 use Test::Mark;
 use Test::Mark::Metrics qw(parse_metrics);
 
@@ -17,6 +18,8 @@ my $t = Test::Mark->new(workers => 2);
 my $backend = $t->backend(8081);
 
 $t->backend(8082, handler => sub { { status => 500, body => '{}' } });
+
+$t->backend(8085, hang => 1);
 
 $t->conf(<<'EOC')->run;
 %%GLOBALS%%
@@ -51,6 +54,19 @@ http {
         mark_server 127.0.0.1:%%PORT_8081%% class=cpu price=1;
     }
 
+    # nothing listens at the first, which is never ejected
+
+    upstream again {
+        mark_balance slo retries=100% max_ejected=0;
+        mark_server 127.0.0.1:%%PORT_8083%% price=1;
+        mark_server 127.0.0.1:%%PORT_8081%% price=2;
+    }
+
+    upstream hangs {
+        mark_balance slo;
+        mark_server 127.0.0.1:%%PORT_8085%%;
+    }
+
     upstream none {
         server 127.0.0.1:%%PORT_8081%%;
     }
@@ -83,6 +99,16 @@ http {
             proxy_pass http://classes;
         }
 
+        location /again {
+            mark_batch v1;
+            mark_slo 60s;
+            proxy_pass http://again;
+        }
+
+        location /hangs {
+            proxy_pass http://hangs;
+        }
+
         location /none {
             proxy_pass http://none;
         }
@@ -104,7 +130,8 @@ my ($one, $bad, $s);
 # Before anything has happened.
 
 my @pools = @{$t->status->{pools}};
-is(join(' ', sort map { $_->{upstream} } @pools), 'bad classes one', 'pools');
+is(join(' ', sort map { $_->{upstream} } @pools), 'again bad classes hangs one',
+    'pools');
 
 $one = pool('one');
 is($one->{slots}, 5, 'slots');
@@ -163,6 +190,15 @@ $s = $bad->{servers}[0];
 is("$s->{requests} $s->{failures} $s->{ejections}", '5 5 1', 'failures');
 isnt($s->{outlier}, 'healthy', 'failures: ejected');
 is($s->{class}, 'gpu', 'failures: class');
+
+# Batches count for the budget of retries as other requests do: beside the
+# share of them there is one a second.
+
+is(scalar(grep { http_post($p, '/again', '{"instances": [1]}')->{status} == 200
+          } 1 .. 30),
+    30, 'tried again');
+is(join(' ', @{pool('again')}{qw(retried retry_refused)}), '30 0',
+    'tried again: counted');
 
 # Why requests went where they went.
 
@@ -244,6 +280,22 @@ for my $pool (@{$t->status->{pools}}) {
 
 is(join(' ', grep { /^nginx_mark_pool_/ } sort keys %$metrics), '',
     'Prometheus: no more than that');
+
+# What a worker that crashed had in flight is so no more.
+
+my $client = fork;
+die "cannot fork: $!\n" unless defined $client;
+
+if ($client == 0) {
+    http_get($p, '/hangs');
+    POSIX::_exit(0);
+}
+
+ok(wait_for(sub { pool('hangs')->{servers}[0]{in_flight} == 1 }, 5),
+    'crash: in flight');
+ok($t->kill_worker($_), 'crash') for $t->workers;
+waitpid $client, 0;
+is(pool('hangs')->{servers}[0]{in_flight}, 0, 'crash: no more');
 
 done_testing;
 

@@ -142,6 +142,8 @@ ngx_http_mark_pool_enter(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
         node->slots[choice.peer].explored++;
     }
 
+    mark_retry_budget_request(&node->retries, now);
+
     q->claim.reason = choice.reason;
 
     ngx_http_mark_claim_place(pool, &q->claim, choice.peer, now);
