@@ -3,7 +3,8 @@
 # Every file of conf/examples starts, and batches; so do the synopsis of the
 # README and the configuration of the container.  Each is in front of a backend
 # that speaks its protocol, V1 unless its name says another one; that of a
-# Lambda function gets V1 as well.
+# Lambda function gets V1 as well, and each server of a pool is a backend of
+# its own.
 
 use warnings;
 use strict;
@@ -113,6 +114,14 @@ sub starts {
     $text =~ s/^\s*access_log \/dev[^;]*;\n//mg;
     $text =~ s/\blisten $listen;/listen 127.0.0.1:%%PORT_8080%%;/;
     $text =~ s/\bserver \S+:\d+;/server 127.0.0.1:%%PORT_8501%%;/g;
+
+    my $n = 8501;
+    $text =~ s/\bmark_server \K\S+:\d+/'127.0.0.1:%%PORT_' . $n++ . '%%'/ge;
+
+    my @backends = ($b, map {
+        $t->backend($_, delay => 0.05, @$backend)
+    } 8502 .. $n - 1);
+
     $text =~ s/\b(mark_slo [^;]*?)\d+ms;/${1}60s;/g;
     $text =~ s/\bendpoint=https:/endpoint=http:/;
     $text =~ s/^http \{/http {\n%%HTTP%%/m;
@@ -135,7 +144,7 @@ sub starts {
     is(join("\n", map { "$_->{status} $_->{body}" } @r),
         join("\n", map { "200 $_" } @alone), "$name: answers");
 
-    cmp_ok(scalar $b->requests, '<', 8, "$name: batches");
+    cmp_ok(scalar(map { $_->requests } @backends), '<', 8, "$name: batches");
 
     my $l = $t->status->{locations};
 
