@@ -16,8 +16,6 @@
  */
 
 
-#include <math.h>
-
 #include "ngx_http_mark_overflow.h"
 #include "ngx_http_mark_pool.h"
 #include "ngx_http_mark_share.h"

@@ -2,9 +2,9 @@
 /* mark_overflow: the directive, and the location that it names. */
 
 
-#include <math.h>
-
 #include "ngx_http_mark_overflow.h"
+
+#include <math.h>
 
 
 static char *ngx_http_mark_overflow_option(ngx_conf_t *cf,

@@ -48,7 +48,7 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
     const mark_select_batch_t *batch, mark_select_choice_t *choice)
 {
     int                  backup, first, best, stale, meets;
-    double               cheapest;
+    double               cheapest, price, band;
     uint64_t             need;
     unsigned             i;
     mark_select_offer_t  offer, foffer, boffer, soffer;
@@ -68,6 +68,7 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
     first = -1;
     stale = -1;
     cheapest = -1;
+    price = 0;
 
     for (i = 0; i < n; i++) {
 
@@ -95,6 +96,7 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
             && (cheapest < 0 || offer.cost < cheapest))
         {
             cheapest = offer.cost;
+            price = peers[i].price;
         }
     }
 
@@ -114,8 +116,10 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
 
             mark_select_offer(&peers[i], batch, &offer);
 
+            band = (peers[i].price == price) ? MARK_SELECT_BAND : 1;
+
             if (!mark_select_meets(batch, &offer)
-                || offer.cost > cheapest * MARK_SELECT_BAND)
+                || offer.cost > cheapest * band)
             {
                 continue;
             }

@@ -26,9 +26,9 @@
 #define MARK_SELECT_DOUBT     0.1
 
 /*
- * Peers whose rows cost at most so many times the cheapest's are as cheap: of
- * those the first to be done is taken, so that the noise of what was learned
- * does not put all load on one of several like it.
+ * Peers of one price whose rows cost at most so many times the cheapest's are
+ * as cheap: of those the first to be done is taken, so that the noise of what
+ * was learned does not put all load on one of several like it.
  */
 #define MARK_SELECT_BAND      1.25
 
