@@ -177,8 +177,8 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
     ngx_http_mark_claim_t *claim, ngx_http_mark_slot_t *slot,
     ngx_http_mark_claim_e how, uint64_t now)
 {
-    uint64_t              usec, left;
-    ngx_uint_t            kind, limit;
+    uint64_t              usec, alone, left;
+    ngx_uint_t            kind, limit, beside;
     mark_latency_t       *latency;
     mark_select_peer_t    peer;
     mark_outlier_event_t  event;
@@ -192,6 +192,19 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
     peer.concurrency = slot->concurrency;
     limit = mark_select_limit(&peer);
 
+    beside = claim->beside;
+    alone = usec;
+
+    /*
+     * What is known to serve one at a time has begun with this one when it was
+     * done with the last: so it is learned from under any load.
+     */
+
+    if (slot->concurrency == 1 && slot->last_done > claim->sent) {
+        alone = ngx_max(now - slot->last_done, 1);
+        beside = 1;
+    }
+
     slot->last_done = now;
     slot->stalled = 0;
 
@@ -200,7 +213,10 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
     left = now + (uint64_t) slot->in_flight
                  * mark_latency_mean(latency, ngx_max(slot->last_rows, 1))
                  / limit;
-    slot->free_at = slot->in_flight ? ngx_min(slot->free_at, left) : now;
+
+    /* of several at one time some are half done */
+
+    slot->free_at = (limit == 1) ? left : ngx_min(slot->free_at, left);
 
     if (how != NGX_HTTP_MARK_CLAIM_UNUSED) {
         slot->busy += usec;
@@ -211,7 +227,7 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
     switch (how) {
 
     case NGX_HTTP_MARK_CLAIM_OK:
-        mark_latency_observe(latency, claim->rows, usec, claim->beside);
+        mark_latency_observe(latency, claim->rows, alone, beside);
 
         /* fall through */
 
