@@ -166,6 +166,47 @@ outliers(void)
 }
 
 
+/* Somebody's word, and what becomes of it. */
+
+static void
+prior(void)
+{
+    mark_latency_t  l;
+
+    learn(&l, 90000, 0, 0, 0, 20);
+    mark_latency_prior(&l, 10000, 500, 2000);
+
+    ok(mark_latency_known(&l), "prior: known at once");
+    is_int(mark_latency_mean(&l, 1), 10500, "prior: T(1)");
+    is_int(mark_latency_mean(&l, 32), 26000, "prior: T(32)");
+    is_int(mark_latency_bound(&l, 32), 28000, "prior: with the residual");
+    is_int(mark_latency_limit(&l), 1, "prior: one batch at a time");
+    ok(mark_latency_pays(&l, 32), "prior: batches pay");
+
+    learn(&l, 10000, 500, 0, 0, 50);
+    ok(near(mark_latency_mean(&l, 16), 18000, 0.01), "prior: confirmed");
+
+    mark_latency_prior(&l, 10000, 500, 2000);
+    learn(&l, 40000, 2000, 0, 0, 20);
+    ok(near(mark_latency_mean(&l, 16), 72000, 0.15), "prior: too fast, %lu us",
+       (unsigned long) mark_latency_mean(&l, 16));
+
+    mark_latency_prior(&l, 40000, 2000, 0);
+    learn(&l, 10000, 500, 0, 0, 32);
+    ok(near(mark_latency_mean(&l, 16), 18000, 0.15), "prior: too slow, %lu us",
+       (unsigned long) mark_latency_mean(&l, 16));
+
+    /* a peer that is said to take no time, or none for a row */
+
+    mark_latency_prior(&l, 0, 0, 0);
+    ok(mark_latency_known(&l), "prior: of nothing");
+    is_int(mark_latency_bound(&l, 8), 0, "prior: nothing");
+    learn(&l, 10000, 500, 0, 0, 64);
+    ok(near(mark_latency_mean(&l, 16), 18000, 0.2), "prior: something, %lu us",
+       (unsigned long) mark_latency_mean(&l, 16));
+}
+
+
 int
 main(void)
 {
@@ -224,6 +265,7 @@ main(void)
     rows();
     limit();
     outliers();
+    prior();
 
     return done_testing();
 }
