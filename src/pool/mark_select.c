@@ -24,9 +24,11 @@ static void mark_select_offer(const mark_select_peer_t *peer,
     const mark_select_batch_t *batch, mark_select_offer_t *offer);
 static int mark_select_meets(const mark_select_batch_t *batch,
     const mark_select_offer_t *offer);
-static int mark_select_sooner(const mark_select_peer_t *a,
-    const mark_select_offer_t *ao, const mark_select_peer_t *b,
-    const mark_select_offer_t *bo);
+static int mark_select_best(const mark_select_peer_t *peers, unsigned n,
+    const mark_select_batch_t *batch, int backup, double cheapest,
+    double price, mark_select_offer_t *best);
+static int mark_select_lighter(const mark_select_peer_t *a,
+    const mark_select_peer_t *b, uint64_t now);
 static int mark_select_explore(const mark_select_peer_t *peer,
     const mark_select_batch_t *batch, const mark_select_offer_t *offer);
 
@@ -47,14 +49,13 @@ void
 mark_select(const mark_select_peer_t *peers, unsigned n,
     const mark_select_batch_t *batch, mark_select_choice_t *choice)
 {
-    int                  backup, first, best, stale, meets;
-    double               cheapest, price, band;
+    int                  backup, best, stale, meets;
+    double               cheapest, price;
     uint64_t             need;
     unsigned             i;
-    mark_select_offer_t  offer, foffer, boffer, soffer;
+    mark_select_offer_t  offer, boffer, soffer;
 
     memset(choice, 0, sizeof(mark_select_choice_t));
-    memset(&foffer, 0, sizeof(mark_select_offer_t));
     memset(&boffer, 0, sizeof(mark_select_offer_t));
     memset(&soffer, 0, sizeof(mark_select_offer_t));
 
@@ -65,7 +66,6 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
     }
 
     backup = (i == n);
-    first = -1;
     stale = -1;
     cheapest = -1;
     price = 0;
@@ -77,13 +77,6 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
         }
 
         mark_select_offer(&peers[i], batch, &offer);
-
-        if (first == -1
-            || mark_select_sooner(&peers[i], &offer, &peers[first], &foffer))
-        {
-            first = i;
-            foffer = offer;
-        }
 
         if (mark_select_explore(&peers[i], batch, &offer)
             && (stale == -1 || peers[i].last_sent < peers[stale].last_sent))
@@ -100,45 +93,16 @@ mark_select(const mark_select_peer_t *peers, unsigned n,
         }
     }
 
-    best = first;
-    boffer = foffer;
-    meets = (first != -1 && batch->deadline == 0);
-
-    if (cheapest >= 0) {
-        best = -1;
-        meets = 1;
-
-        for (i = 0; i < n; i++) {
-
-            if (!mark_select_may(&peers[i], backup)) {
-                continue;
-            }
-
-            mark_select_offer(&peers[i], batch, &offer);
-
-            band = (peers[i].price == price) ? MARK_SELECT_BAND : 1;
-
-            if (!mark_select_meets(batch, &offer)
-                || offer.cost > cheapest * band)
-            {
-                continue;
-            }
-
-            if (best == -1
-                || mark_select_sooner(&peers[i], &offer, &peers[best],
-                                      &boffer))
-            {
-                best = i;
-                boffer = offer;
-            }
-        }
-    }
-
     if (stale != -1) {
         best = stale;
         boffer = soffer;
         choice->explores = 1;
         meets = 1;
+
+    } else {
+        best = mark_select_best(peers, n, batch, backup, cheapest, price,
+                                &boffer);
+        meets = (cheapest >= 0 || batch->deadline == 0);
     }
 
     choice->peer = best;
@@ -234,25 +198,81 @@ mark_select_meets(const mark_select_batch_t *batch,
 
 
 /*
- * With the same end, within what nobody would notice, the one with less in
- * flight for its weight, and then the one that had nothing for longer.
+ * The first to be done, of those that meet the deadline and are as cheap as
+ * the cheapest, or of all if cheapest is below 0: then none meets it.  With
+ * those that end as early, within what nobody would notice, it takes turns.
  */
 
 static int
-mark_select_sooner(const mark_select_peer_t *a, const mark_select_offer_t *ao,
-    const mark_select_peer_t *b, const mark_select_offer_t *bo)
+mark_select_best(const mark_select_peer_t *peers, unsigned n,
+    const mark_select_batch_t *batch, int backup, double cheapest,
+    double price, mark_select_offer_t *best)
 {
-    uint64_t  slack;
-    uint64_t  aload, bload;
+    int                  first;
+    double               most;
+    unsigned             i, pass;
+    uint64_t             end;
+    mark_select_offer_t  offer;
 
-    slack = (ao->time > bo->time ? ao->time : bo->time) / 16;
+    first = -1;
+    end = 0;
 
-    if (ao->finish + slack < bo->finish) {
-        return 1;
+    for (pass = 0; pass < 2; pass++) {
+
+        for (i = 0; i < n; i++) {
+
+            if (!mark_select_may(&peers[i], backup)) {
+                continue;
+            }
+
+            mark_select_offer(&peers[i], batch, &offer);
+
+            most = cheapest;
+
+            if (peers[i].price == price) {
+                most *= MARK_SELECT_BAND;
+            }
+
+            if (cheapest >= 0
+                && (!mark_select_meets(batch, &offer) || offer.cost > most))
+            {
+                continue;
+            }
+
+            if (first == -1
+                || (pass == 0 && offer.finish < best->finish)
+                || (pass == 1 && offer.finish <= end
+                    && mark_select_lighter(&peers[i], &peers[first],
+                                           batch->now)))
+            {
+                first = i;
+                *best = offer;
+            }
+        }
+
+        end = best->finish + best->time / 16;
     }
 
-    if (bo->finish + slack < ao->finish) {
-        return 0;
+    return first;
+}
+
+
+/*
+ * Less in flight for its weight; of those that have nothing, whose turn it is,
+ * which comes the sooner the more weight one has.
+ */
+
+static int
+mark_select_lighter(const mark_select_peer_t *a, const mark_select_peer_t *b,
+    uint64_t now)
+{
+    uint64_t  aload, bload;
+
+    if (a->in_flight == 0 && b->in_flight == 0) {
+        aload = (now > a->last_sent) ? now - a->last_sent : 0;
+        bload = (now > b->last_sent) ? now - b->last_sent : 0;
+
+        return aload * a->weight > bload * b->weight;
     }
 
     aload = (uint64_t) (a->in_flight + 1) * b->weight;
@@ -267,8 +287,8 @@ mark_select_sooner(const mark_select_peer_t *a, const mark_select_offer_t *ao,
 
 
 /*
- * An idle peer that had nothing for long, or not enough to be known, has this
- * batch if it could be thrice as slow as it was and still be in time.
+ * An idle peer that had nothing for long has this batch if it could be thrice
+ * as slow as it was and still be in time.
  */
 
 static int

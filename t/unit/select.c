@@ -283,6 +283,65 @@ equals(void)
     is_int(chosen(2, 1, 0), 1, "nearly equal: its turn");
     peer(1, 11, 0, 1)->last_sent = NOW - 2000;
     is_int(chosen(2, 1, 0), 0, "not equal: sooner");
+
+    /* which is no way from one to the next, to whichever is the slowest */
+
+    peer(1, 10.5, 0, 1)->last_sent = NOW - 2000;
+    peer(2, 11.1, 0, 1)->last_sent = NOW - 3000;
+    peer(3, 11.7, 0, 1)->last_sent = NOW - 4000;
+    is_int(chosen(4, 1, 0), 1, "nearly equal: to the first");
+}
+
+
+/* One request after the other, to peers that are alike but for their weight. */
+
+static void
+turns(unsigned n, unsigned *had)
+{
+    int       best;
+    unsigned  i;
+
+    for (i = 0; i < n; i++) {
+        peers[i].last_sent = NOW;
+        had[i] = 0;
+    }
+
+    memset(&batch, 0, sizeof(mark_select_batch_t));
+    batch.rows = 1;
+
+    for (i = 1; i <= 600; i++) {
+        batch.now = NOW + i * 10 * MS;
+
+        mark_select(peers, n, &batch, &choice);
+
+        best = choice.peer;
+        peers[best].last_sent = batch.now;
+        had[best]++;
+    }
+}
+
+
+static void
+weights(void)
+{
+    unsigned  i, had[3];
+
+    for (i = 0; i < 3; i++) {
+        peer(i, 10, 0, 1);
+    }
+
+    turns(3, had);
+    ok(had[0] == 200 && had[1] == 200, "no weights: %u, %u and %u", had[0],
+       had[1], had[2]);
+
+    peers[0].weight = 3;
+    turns(2, had);
+    is_int(had[0], 450, "weights: three and one");
+
+    peers[1].weight = 2;
+    turns(3, had);
+    ok(had[0] >= had[1] && had[1] > had[2] && had[2] >= 60,
+       "weights: three, two and one: %u, %u and %u", had[0], had[1], had[2]);
 }
 
 
@@ -336,6 +395,7 @@ main(void)
     unknown();
     states();
     equals();
+    weights();
     exploring();
 
     return done_testing();

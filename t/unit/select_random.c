@@ -116,12 +116,13 @@ static void
 properties(void)
 {
     int                   best;
-    double                cost;
+    double                cost, finish, slack;
     unsigned              i, n, round, meets;
-    unsigned              unusable, missed, dear, early, again, stricter;
+    unsigned              unusable, missed, dear, early, again, stricter, late;
     mark_select_choice_t  other;
 
     unusable = missed = dear = early = again = stricter = 0;
+    late = 0;
 
     for (round = 0; round < 100000; round++) {
         n = random_pool();
@@ -130,6 +131,8 @@ properties(void)
 
         best = -1;
         cost = -1;
+        finish = -1;
+        slack = 0;
         meets = 0;
 
         for (i = 0; i < n; i++) {
@@ -138,6 +141,11 @@ properties(void)
             }
 
             best = i;
+
+            if (finish < 0 || finish_of(&peers[i]) < finish) {
+                finish = finish_of(&peers[i]);
+                slack = time_of(&peers[i]) / 16;
+            }
 
             if (in_time(&peers[i])) {
                 meets = 1;
@@ -161,6 +169,10 @@ properties(void)
         if (meets && !choice.explores) {
             dear += cost_of(&peers[choice.peer])
                     > cost * MARK_SELECT_BAND * 1.000001;
+        }
+
+        if (!meets && !choice.explores) {
+            late += finish_of(&peers[choice.peer]) > finish + slack + 2;
         }
 
         mark_select(peers, n, &batch, &other);
@@ -187,6 +199,7 @@ properties(void)
     is_int(unusable, 0, "random: always one that is usable");
     is_int(missed, 0, "random: in time if any is");
     is_int(dear, 0, "random: as cheap as any in time");
+    is_int(late, 0, "random: if not in time, as soon as possible");
     is_int(early, 0, "random: nothing before its time");
     is_int(again, 0, "random: the same again");
     is_int(stricter, 0, "random: more time does no harm");
