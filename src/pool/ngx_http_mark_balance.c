@@ -9,7 +9,8 @@ static char *ngx_http_mark_balance_option(ngx_conf_t *cf,
     ngx_http_mark_pool_t *pool, ngx_str_t *option);
 static char *ngx_http_mark_server_option(ngx_conf_t *cf,
     ngx_http_mark_server_t *server, ngx_str_t *option);
-static ngx_int_t ngx_http_mark_price(ngx_str_t *value, double *price);
+static ngx_int_t ngx_http_mark_number(u_char *p, u_char *last,
+    double *number);
 static ngx_http_mark_server_t *ngx_http_mark_pool_extra(
     ngx_http_mark_pool_t *pool, ngx_str_t *name);
 static ngx_int_t ngx_http_mark_pool_init_upstream(ngx_conf_t *cf,
@@ -185,11 +186,11 @@ ngx_http_mark_balance_option(ngx_conf_t *cf, ngx_http_mark_pool_t *pool,
             goto invalid;
         }
 
-        pool->pressure.low = strtod((char *) value.data, NULL);
-        pool->pressure.high = strtod((char *) p + 1, NULL);
-
-        if (pool->pressure.low < 0
-            || !(pool->pressure.high > pool->pressure.low))
+        if (ngx_http_mark_number(value.data, p, &pool->pressure.low) != NGX_OK
+            || ngx_http_mark_number(p + 1, option->data + option->len,
+                                    &pool->pressure.high)
+               != NGX_OK
+            || pool->pressure.high <= pool->pressure.low)
         {
             goto invalid;
         }
@@ -344,8 +345,15 @@ ngx_http_mark_server_option(ngx_conf_t *cf, ngx_http_mark_server_t *server,
     }
 
     if (ngx_strncmp(option->data, "price=", 6) == 0) {
-        return ngx_http_mark_price(&value, &server->price) == NGX_OK
-               ? NGX_CONF_OK : NGX_CONF_ERROR;
+
+        if (ngx_http_mark_number(value.data, value.data + value.len,
+                                 &server->price)
+            != NGX_OK)
+        {
+            goto invalid;
+        }
+
+        return NGX_CONF_OK;
     }
 
     n = ngx_atoi(value.data, value.len);
@@ -378,28 +386,35 @@ invalid:
 }
 
 
+/* Digits, and a point among them. */
+
 static ngx_int_t
-ngx_http_mark_price(ngx_str_t *value, double *price)
+ngx_http_mark_number(u_char *p, u_char *last, double *number)
 {
-    size_t      i;
-    ngx_uint_t  points;
+    u_char      *start;
+    ngx_uint_t   points, digits;
 
+    start = p;
     points = 0;
+    digits = 0;
 
-    for (i = 0; i < value->len; i++) {
-        if (value->data[i] == '.') {
+    for ( /* void */ ; p < last; p++) {
+        if (*p == '.') {
             points++;
 
-        } else if (value->data[i] < '0' || value->data[i] > '9') {
+        } else if (*p >= '0' && *p <= '9') {
+            digits++;
+
+        } else {
             return NGX_ERROR;
         }
     }
 
-    if (value->len == 0 || points > 1 || value->len == points) {
+    if (digits == 0 || points > 1) {
         return NGX_ERROR;
     }
 
-    *price = strtod((char *) value->data, NULL);
+    *number = strtod((char *) start, NULL);
 
     return NGX_OK;
 }
