@@ -217,6 +217,10 @@ ngx_http_mark_init(ngx_conf_t *cf)
 
     mmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_mark_module);
 
+    if (ngx_http_mark_pools_check(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     /* without a batched location, or a pool, it stays out of the way */
 
     if (mmcf->locations.nelts == 0 && mmcf->pools.nelts == 0) {

@@ -224,6 +224,7 @@ char *ngx_http_mark_balance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_mark_server(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_http_mark_pool_t *ngx_http_mark_pool_of(
     ngx_http_upstream_srv_conf_t *uscf);
+ngx_int_t ngx_http_mark_pools_check(ngx_conf_t *cf);
 size_t ngx_http_mark_pools_size(ngx_http_mark_main_conf_t *mmcf);
 ngx_int_t ngx_http_mark_pools_init_zone(ngx_http_mark_main_conf_t *mmcf,
     ngx_slab_pool_t *shpool);

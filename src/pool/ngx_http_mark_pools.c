@@ -74,6 +74,56 @@ ngx_http_mark_pool_of(ngx_http_upstream_srv_conf_t *uscf)
 }
 
 
+/*
+ * When all blocks are read: whatever stands there must come to something.  A
+ * balancing method that follows takes the place of mark_balance.
+ */
+
+ngx_int_t
+ngx_http_mark_pools_check(ngx_conf_t *cf)
+{
+    ngx_uint_t                       i;
+    ngx_http_mark_pool_t            *pool;
+    ngx_http_mark_srv_conf_t        *mscf;
+    ngx_http_upstream_srv_conf_t   **uscfp;
+    ngx_http_upstream_main_conf_t   *umcf;
+
+    umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    uscfp = umcf->upstreams.elts;
+
+    for (i = 0; i < umcf->upstreams.nelts; i++) {
+
+        if (uscfp[i]->srv_conf == NULL) {
+            continue;
+        }
+
+        mscf = ngx_http_conf_upstream_srv_conf(uscfp[i],
+                                               ngx_http_mark_module);
+        pool = mscf->pool;
+
+        if (pool->upstream && pool->servers.elts == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"mark_balance\" in upstream \"%V\" is of no use "
+                          "with another balancing method in %s:%ui",
+                          &uscfp[i]->host, uscfp[i]->file_name,
+                          uscfp[i]->line);
+            return NGX_ERROR;
+        }
+
+        if (pool->upstream == NULL && pool->extras.elts) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"mark_server\" in upstream \"%V\" needs "
+                          "\"mark_balance\" in %s:%ui",
+                          &uscfp[i]->host, uscfp[i]->file_name,
+                          uscfp[i]->line);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static size_t
 ngx_http_mark_pool_size(ngx_http_mark_pool_t *pool)
 {
