@@ -165,6 +165,7 @@ http {
         mark_balance slo retries=100;
         server 127.0.0.1:%%PORT_8098%%;
         server 127.0.0.1:%%PORT_8099%%;
+        server 127.0.0.1:%%PORT_8084%% down;
     }
 
     upstream alone {

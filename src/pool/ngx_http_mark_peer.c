@@ -34,6 +34,7 @@ typedef struct {
 } ngx_http_mark_peer_t;
 
 
+static ngx_uint_t ngx_http_mark_peer_tries(ngx_http_mark_pool_t *pool);
 static void ngx_http_mark_peer_kind(ngx_http_mark_peer_t *peer);
 static ngx_int_t ngx_http_mark_peer_get(ngx_peer_connection_t *pc, void *data);
 static void ngx_http_mark_peer_free(ngx_peer_connection_t *pc, void *data,
@@ -120,7 +121,7 @@ ngx_http_mark_peer_init(ngx_http_request_t *r,
     pc->data = peer;
     pc->get = ngx_http_mark_peer_get;
     pc->free = ngx_http_mark_peer_free;
-    pc->tries = ngx_max(pool->node->top, 1);
+    pc->tries = ngx_http_mark_peer_tries(pool);
 
 #if (NGX_HTTP_SSL || NGX_COMPAT)
     pc->set_session = ngx_http_mark_peer_set_session;
@@ -128,6 +129,31 @@ ngx_http_mark_peer_init(ngx_http_request_t *r,
 #endif
 
     return NGX_OK;
+}
+
+
+/* One for each that may have it at all; without the lock, a hint. */
+
+static ngx_uint_t
+ngx_http_mark_peer_tries(ngx_http_mark_pool_t *pool)
+{
+    ngx_uint_t             i, n;
+    ngx_http_mark_slot_t  *slot;
+
+    n = 0;
+
+    for (i = 0; i < pool->node->top; i++) {
+        slot = &pool->node->slots[i];
+
+        if ((slot->state == NGX_HTTP_MARK_SLOT_READY
+             || slot->state == NGX_HTTP_MARK_SLOT_WARMING)
+            && !slot->down)
+        {
+            n++;
+        }
+    }
+
+    return ngx_max(n, 1);
 }
 
 
