@@ -325,6 +325,8 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
 
     ngx_shmtx_lock(&shpool->mutex);
 
+    ngx_http_mark_pools_bury(shm);
+
     for (seat = 0; seat < NGX_HTTP_MARK_SEATS; seat++) {
         if (!ngx_http_mark_alive(shm->seats[seat])
             || shm->seats[seat] == (ngx_atomic_uint_t) ngx_pid)

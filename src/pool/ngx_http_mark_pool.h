@@ -228,6 +228,7 @@ ngx_int_t ngx_http_mark_pools_check(ngx_conf_t *cf);
 size_t ngx_http_mark_pools_size(ngx_http_mark_main_conf_t *mmcf);
 ngx_int_t ngx_http_mark_pools_init_zone(ngx_http_mark_main_conf_t *mmcf,
     ngx_slab_pool_t *shpool);
+void ngx_http_mark_pools_bury(ngx_http_mark_shm_t *shm);
 ngx_int_t ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
     ngx_slab_pool_t *shpool, ngx_uint_t seat, ngx_cycle_t *cycle);
 void ngx_http_mark_pools_init_worker(ngx_http_mark_main_conf_t *mmcf,

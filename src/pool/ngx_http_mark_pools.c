@@ -208,7 +208,20 @@ ngx_http_mark_pool_node(ngx_http_mark_shm_t *shm, ngx_http_mark_pool_t *pool)
 }
 
 
-/* With the seat taken, and locked. */
+/* Before a seat is taken, for its last owner may be dead; locked. */
+
+void
+ngx_http_mark_pools_bury(ngx_http_mark_shm_t *shm)
+{
+    ngx_http_mark_pool_node_t  *node;
+
+    for (node = shm->pools; node; node = node->next) {
+        ngx_http_mark_slots_bury(node, shm);
+    }
+}
+
+
+/* The process has this seat; locked. */
 
 ngx_int_t
 ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
@@ -217,14 +230,8 @@ ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
     ngx_uint_t                  i;
     ngx_http_mark_shm_t        *shm;
     ngx_http_mark_pool_t       *pool, **poolp;
-    ngx_http_mark_pool_node_t  *node;
 
     shm = shpool->data;
-
-    for (node = shm->pools; node; node = node->next) {
-        ngx_http_mark_slots_bury(node, shm);
-    }
-
     poolp = mmcf->pools.elts;
 
     for (i = 0; i < mmcf->pools.nelts; i++) {

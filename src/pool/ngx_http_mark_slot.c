@@ -307,7 +307,7 @@ ngx_http_mark_slots_lost(ngx_http_mark_pool_t *pool, ngx_array_t *servers)
 }
 
 
-/* What processes held that are no more is free; a process calls it once. */
+/* What processes held that are no more is free. */
 
 void
 ngx_http_mark_slots_bury(ngx_http_mark_pool_node_t *node,
@@ -318,11 +318,7 @@ ngx_http_mark_slots_bury(ngx_http_mark_pool_node_t *node,
 
     for (k = 0; k < NGX_HTTP_MARK_SEATS; k++) {
 
-        /* a process that begins has the seat of a dead one already */
-
-        if (shm->seats[k] != (ngx_atomic_uint_t) ngx_pid
-            && ngx_http_mark_alive(shm->seats[k]))
-        {
+        if (ngx_http_mark_alive(shm->seats[k])) {
             continue;
         }
 
