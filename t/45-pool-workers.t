@@ -222,7 +222,27 @@ for my $slots (100, 3) {
     is(pool('told')->{slots}, $slots, "slots=$slots: as many");
 }
 
-$t->allow(qr/no live upstreams|no room/);
+# All servers are others, and there is no room for them beside the old ones.
+
+ok($t->reload(with($conf, 'on', $second, 'slots=2')), 'full: reload');
+$_->clear for $one, $two;
+@c = map { (client())[0] } 1 .. 3;
+$_->send(method => 'POST', uri => '/plain/hang', body => '{"instances": [1]}')
+    for @c;
+wait_for(sub { $one->requests + $two->requests == 3 });
+
+(my $moved = with($conf, 'on', '', 'slots=2'))
+    =~ s/PORT_8081%% concurrency=2/PORT_8083%% concurrency=2/;
+@old = $t->workers;
+ok($t->reload($moved), 'full: reload with another server');
+is(statuses(many('/plain', 4)), 'all 200', 'full: the old ones serve');
+ok($t->wait_log(qr/1 servers of upstream "told" have no room/), 'full: told');
+$_->close for @c;
+ok($t->wait_gone(@old), 'full: the old workers leave');
+$three->clear;
+ok(wait_for(sub { servers('told') == 1 }), 'full: the old ones leave');
+is(statuses(many('/told', 4)), 'all 200', 'full: answered');
+cmp_ok(scalar($three->requests), '>', 0, 'full: by the new one');
 
 done_testing;
 

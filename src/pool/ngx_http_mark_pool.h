@@ -149,6 +149,7 @@ struct ngx_http_mark_pool_node_s {
     uint32_t                   generation;   /* of the last slot taken */
     uint64_t                   changed;      /* counts changes of the slots */
     uint64_t                   cycle;        /* whose servers it has */
+    ngx_uint_t                 lost;         /* of them, for want of room */
     uint64_t                   explored;     /* usec */
 
     ngx_http_mark_plan_state_t plan;
@@ -192,6 +193,7 @@ struct ngx_http_mark_pool_s {
     ngx_log_t                     *log;
     mark_select_peer_t            *peers;           /* of nslots */
     uint64_t                      *work;
+    ngx_uint_t                     lost;            /* that the log tells of */
 #if (NGX_HTTP_SSL)
     struct ngx_http_mark_session_s *sessions;       /* of nslots */
 #endif

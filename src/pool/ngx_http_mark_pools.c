@@ -272,8 +272,8 @@ ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
             ngx_memzero(&pool->node->plan.batching,
                         sizeof(mark_plan_batching_t));
 
-            (void) ngx_http_mark_slots_seed(pool, &pool->servers,
-                                            ngx_http_mark_now());
+            pool->node->lost = ngx_http_mark_slots_seed(pool, &pool->servers,
+                                                        ngx_http_mark_now());
         }
     }
 
@@ -307,12 +307,15 @@ ngx_http_mark_pools_init_worker(ngx_http_mark_main_conf_t *mmcf,
 }
 
 
-/* A worker of before a reload may be killed, and nobody takes its place. */
+/*
+ * A worker of before a reload may be killed, and nobody takes its place.  And
+ * servers that found no room beside those that leave may find it now.
+ */
 
 static void
 ngx_http_mark_pool_tick(ngx_event_t *ev)
 {
-    ngx_uint_t             i;
+    ngx_uint_t             i, lost;
     ngx_http_mark_pool_t  *pool;
 
     pool = ev->data;
@@ -329,7 +332,24 @@ ngx_http_mark_pool_tick(ngx_event_t *ev)
         ngx_http_mark_slot_tidy(pool, &pool->node->slots[i]);
     }
 
+    lost = 0;
+
+    if (pool->node->lost && pool->node->plan.stamp.version == 0) {
+        lost = ngx_http_mark_slots_seed(pool, &pool->servers,
+                                        ngx_http_mark_now());
+        pool->node->lost = lost;
+    }
+
     ngx_shmtx_unlock(pool->mutex);
+
+    if (lost > pool->lost) {
+        ngx_log_error(NGX_LOG_WARN, pool->log, 0,
+                      "mark: %ui servers of upstream \"%V\" have no room "
+                      "beside those that still have requests: slots= is too "
+                      "small", lost, &pool->name);
+    }
+
+    pool->lost = lost;
 
     ngx_add_timer(ev, NGX_HTTP_MARK_POOL_TICK);
 }
