@@ -105,10 +105,15 @@ candidate(unsigned n, unsigned i)
 static int
 in_time(const mark_select_peer_t *p)
 {
-    return batch.deadline
+    uint64_t  finish, doubt;
+
+    finish = finish_of(p);
+    doubt = (uint64_t) (MARK_SELECT_DOUBT * (finish - NOW));
+
+    return batch.deadline > NOW
            && (mark_latency_known(p->latency)
                || mark_select_start(p, NOW) == NOW)
-           && (uint64_t) finish_of(p) + MARK_SELECT_MARGIN <= batch.deadline;
+           && finish + doubt + MARK_SELECT_MARGIN <= batch.deadline;
 }
 
 
