@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../../src/load/mark_http_response.h"
+#include "mark_http_response.h"
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,6 +1,6 @@
 /* Unit tests of the HTTP/1.1 response parser, whole and byte by byte. */
 
-#include "../../src/load/mark_http_response.h"
+#include "mark_http_response.h"
 #include "tap.h"
 
 
@@ -181,6 +181,21 @@ ends(void)
 
 
 static void
+head(void)
+{
+    const char  *text;
+
+    text = "HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n\r";
+    ok(parse(text, strlen(text), 0, 0), "half a head: the same in pieces");
+    is_int(parser.head, 0, "the head is not complete");
+
+    text = OK "Content-Length: 5\r\n\r\n";
+    ok(parse(text, strlen(text), 0, 0), "a head: the same in pieces");
+    is_int(parser.head, 1, "the head is complete, before there is a body");
+}
+
+
+static void
 bad_ones(void)
 {
     bad("cut body", OK "Content-Length: 5\r\n\r\nhell",
@@ -265,6 +280,7 @@ main(void)
 {
     good_ones();
     ends();
+    head();
     bad_ones();
     limits();
 

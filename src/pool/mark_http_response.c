@@ -1,3 +1,4 @@
+
 /* An HTTP/1.1 response parser that does no I/O: bytes in, body pieces out. */
 
 #include <string.h>
@@ -403,6 +404,8 @@ end_of_head(mark_http_response_t *r)
         r->has_length = 0;
         return;
     }
+
+    r->head = 1;
 
     if (r->no_body || r->status == 204 || r->status == 304) {
         r->state = ST_DONE;

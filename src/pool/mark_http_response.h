@@ -1,3 +1,4 @@
+
 /* An HTTP/1.1 response parser that does no I/O: bytes in, body pieces out. */
 
 #ifndef MARK_HTTP_RESPONSE_H
@@ -27,6 +28,7 @@ typedef struct {
     unsigned     keep_alive:1;
     unsigned     chunked:1;
     unsigned     has_length:1;
+    unsigned     head:1;       /* it is complete: status and all that */
 
     uint64_t     length;       /* Content-Length */
     uint64_t     left;         /* of the body or of the chunk */
