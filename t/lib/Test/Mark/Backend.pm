@@ -34,6 +34,7 @@ package Test::Mark::Backend;
 #
 # Only for the constructor:
 #
+#   address           '127.0.0.1', where it listens
 #   serial            one request at a time, the others wait their turn
 #   keepalive         requests a connection (no limit)
 #   list              'instances', the name of the list that holds the rows
@@ -60,7 +61,8 @@ our @EXPORT_OK = qw(json_members json_elements rows_of);
 my %faults = map { $_ => 1 } qw(status reason headers body rows delay chunked
     close length gzip dribble pause cut reset close_before hang raw
     then_close);
-my %own = map { $_ => 1 } qw(port handler serial keepalive list answer);
+my %own = map { $_ => 1 } qw(port address handler serial keepalive list
+    answer);
 
 
 sub new {
@@ -70,7 +72,8 @@ sub new {
     die "Test::Mark::Backend: unknown option: @unknown\n" if @unknown;
 
     my $b = bless {
-        list => 'instances', answer => 'predictions', %o, owner => $$,
+        address => '127.0.0.1', list => 'instances', answer => 'predictions',
+        %o, owner => $$,
     }, $class;
 
     (my $f, $b->{record}) = File::Temp::tempfile('mark-backend-XXXXXX',
@@ -100,7 +103,7 @@ sub start {
     my $end = time + 5;
 
     until ($listen = IO::Socket::INET->new(
-        Proto => 'tcp', LocalAddr => '127.0.0.1',
+        Proto => 'tcp', LocalAddr => $b->{address},
         LocalPort => $b->{port} || 0, Listen => 1024, ReuseAddr => 1))
     {
         die "cannot listen on port $b->{port}: $!\n" if time > $end;
