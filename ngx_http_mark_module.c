@@ -16,6 +16,7 @@ static ngx_int_t ngx_http_mark_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mark_init(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mark_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_mark_init_process(ngx_cycle_t *cycle);
+static void ngx_http_mark_exit_process(ngx_cycle_t *cycle);
 
 
 static ngx_conf_num_bounds_t  ngx_http_mark_bounds = {
@@ -137,6 +138,13 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       0,
       NULL },
 
+    { ngx_string("mark_health"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_mark_health,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("mark_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE2,
       ngx_http_mark_zone,
@@ -194,7 +202,7 @@ ngx_module_t  ngx_http_mark_module = {
     ngx_http_mark_init_process,           /* init process */
     NULL,                                 /* init thread */
     NULL,                                 /* exit thread */
-    ngx_http_mark_counters_exit_process,  /* exit process */
+    ngx_http_mark_exit_process,           /* exit process */
     NULL,                                 /* exit master */
     NGX_MODULE_V1_PADDING
 };
@@ -217,7 +225,9 @@ ngx_http_mark_init(ngx_conf_t *cf)
 
     mmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_mark_module);
 
-    if (ngx_http_mark_pools_check(cf) != NGX_OK) {
+    if (ngx_http_mark_pools_check(cf) != NGX_OK
+        || ngx_http_mark_keeper_init(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -308,7 +318,9 @@ ngx_http_mark_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    if (ngx_http_mark_counters_init_process(cycle) != NGX_OK) {
+    if (ngx_http_mark_counters_init_process(cycle) != NGX_OK
+        || ngx_http_mark_keeper_init_process(mmcf, cycle) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -322,4 +334,20 @@ ngx_http_mark_init_process(ngx_cycle_t *cycle)
     ngx_http_mark_share_init_worker(mmcf);
 
     return ngx_http_mark_bells_init_worker(cycle);
+}
+
+
+static void
+ngx_http_mark_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_mark_main_conf_t  *mmcf;
+
+    mmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_mark_module);
+
+    if (mmcf == NULL || mmcf->zone == NULL) {
+        return;
+    }
+
+    ngx_http_mark_keeper_exit_process(mmcf);
+    ngx_http_mark_counters_exit_process(cycle);
 }

@@ -187,6 +187,7 @@ struct ngx_http_mark_pool_s {
     /* of the process */
 
     ngx_http_mark_pool_node_t     *node;
+    uint64_t                       cycle;           /* the keeper's */
     ngx_shmtx_t                   *mutex;
     ngx_http_mark_shm_t           *shm;
     ngx_uint_t                     seat;
@@ -224,6 +225,7 @@ typedef struct {
 
 char *ngx_http_mark_balance(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_mark_server(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_mark_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_http_mark_pool_t *ngx_http_mark_pool_of(
     ngx_http_upstream_srv_conf_t *uscf);
 ngx_int_t ngx_http_mark_pools_check(ngx_conf_t *cf);
@@ -248,6 +250,14 @@ void ngx_http_mark_slots_bury(ngx_http_mark_pool_node_t *node,
     ngx_http_mark_shm_t *shm);
 ngx_uint_t ngx_http_mark_slots_seed(ngx_http_mark_pool_t *pool,
     ngx_array_t *servers, uint64_t now);
+
+/* one worker looks after all pools: keeper.c */
+
+ngx_int_t ngx_http_mark_keeper_init(ngx_conf_t *cf);
+ngx_int_t ngx_http_mark_keeper_init_process(ngx_http_mark_main_conf_t *mmcf,
+    ngx_cycle_t *cycle);
+void ngx_http_mark_keeper_exit_process(ngx_http_mark_main_conf_t *mmcf);
+ngx_uint_t ngx_http_mark_keeper(ngx_http_mark_pool_t *pool);
 
 /* choosing: pool.c */
 
