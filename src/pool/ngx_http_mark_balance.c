@@ -3,6 +3,7 @@
 
 
 #include "ngx_http_mark_pool.h"
+#include "ngx_http_mark_resolve.h"
 
 
 static char *ngx_http_mark_balance_option(ngx_conf_t *cf,
@@ -211,8 +212,8 @@ invalid:
 
 /*
  * mark_server ADDRESS [class=] [price=] [max_batch=] [concurrency=] [weight=]
- * [backup] [down]: what "server" cannot say, of a server that stands there as
- * well or only here.
+ * [backup] [down] [resolve]: what "server" cannot say, of a server that stands
+ * there as well or only here.
  */
 
 char *
@@ -279,6 +280,7 @@ ngx_http_mark_server(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     u.url = value[1];
     u.default_port = 80;
+    u.no_resolve = extra->resolve;
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -295,8 +297,8 @@ ngx_http_mark_server(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_memzero(server, sizeof(ngx_http_upstream_server_t));
 
     server->name = u.url;
-    server->addrs = u.addrs;
-    server->naddrs = u.naddrs;
+    server->addrs = u.naddrs ? u.addrs : &ngx_http_mark_nowhere;
+    server->naddrs = ngx_max(u.naddrs, 1);
     server->weight = 1;
     server->max_fails = 1;
     server->fail_timeout = 10;
@@ -322,6 +324,11 @@ ngx_http_mark_server_option(ngx_conf_t *cf, ngx_http_mark_server_t *server,
 
     if (ngx_strcmp(option->data, "down") == 0) {
         server->down = 1;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(option->data, "resolve") == 0) {
+        server->resolve = 1;
         return NGX_CONF_OK;
     }
 
@@ -381,7 +388,7 @@ invalid:
                        "invalid parameter \"%V\" in \"mark_server\", there "
                        "are class=TEXT (up to 31 characters), price=NUMBER "
                        "(an hour), max_batch=ROWS, concurrency=1..1024, "
-                       "weight=1..1000, backup and down", option);
+                       "weight=1..1000, backup, down and resolve", option);
     return NGX_CONF_ERROR;
 }
 
@@ -458,6 +465,7 @@ ngx_http_mark_pool_init_upstream(ngx_conf_t *cf,
                        sizeof(ngx_http_mark_server_t))
         != NGX_OK
         || ngx_http_mark_pool_servers(cf, pool, us) != NGX_OK
+        || ngx_http_mark_names_init(cf, pool, us) != NGX_OK
         || ngx_http_upstream_init_round_robin(cf, us) != NGX_OK)
     {
         return NGX_ERROR;
@@ -474,13 +482,42 @@ ngx_http_mark_pool_servers(ngx_conf_t *cf, ngx_http_mark_pool_t *pool,
     ngx_http_upstream_srv_conf_t *us)
 {
     ngx_uint_t                   i, k;
-    ngx_http_mark_server_t      *own, *extra;
+    ngx_http_mark_server_t      *own, *extra, about;
     ngx_http_upstream_server_t  *server;
 
     server = us->servers ? us->servers->elts : NULL;
 
     for (i = 0; server && i < us->servers->nelts; i++) {
         extra = ngx_http_mark_pool_extra(pool, &server[i].name);
+
+        ngx_memzero(&about, sizeof(ngx_http_mark_server_t));
+
+        if (extra) {
+            about = *extra;
+        }
+
+        if (extra == NULL || about.weight == NGX_CONF_UNSET_UINT) {
+            about.weight = server[i].weight;
+        }
+
+        if (about.concurrency == 0) {
+            about.concurrency = server[i].max_conns;
+        }
+
+        about.name = server[i].name;
+        about.name.len = ngx_min(about.name.len, NGX_HTTP_MARK_NAME_LEN);
+        about.state = NGX_HTTP_MARK_SLOT_READY;
+        about.backup |= server[i].backup;
+        about.down |= server[i].down;
+        about.steady = (server[i].max_fails == 0);
+
+        if (ngx_http_mark_names_server(cf, pool, &about, &server[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        /* a name without an address yet stands there as well */
 
         for (k = 0; k < server[i].naddrs; k++) {
 
@@ -489,30 +526,11 @@ ngx_http_mark_pool_servers(ngx_conf_t *cf, ngx_http_mark_pool_t *pool,
                 return NGX_ERROR;
             }
 
-            ngx_memzero(own, sizeof(ngx_http_mark_server_t));
+            *own = about;
 
-            if (extra) {
-                *own = *extra;
-            }
-
-            if (extra == NULL || own->weight == NGX_CONF_UNSET_UINT) {
-                own->weight = server[i].weight;
-            }
-
-            if (own->concurrency == 0) {
-                own->concurrency = server[i].max_conns;
-            }
-
-            own->name = server[i].name;
-            own->sockaddr = server[i].addrs[k].sockaddr;
-            own->socklen = server[i].addrs[k].socklen;
-            own->state = NGX_HTTP_MARK_SLOT_READY;
-            own->backup |= server[i].backup;
-            own->down |= server[i].down;
-            own->steady = (server[i].max_fails == 0);
-
-            if (own->name.len > NGX_HTTP_MARK_NAME_LEN) {
-                own->name.len = NGX_HTTP_MARK_NAME_LEN;
+            if (server[i].addrs != &ngx_http_mark_nowhere) {
+                own->sockaddr = server[i].addrs[k].sockaddr;
+                own->socklen = server[i].addrs[k].socklen;
             }
         }
     }

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_mark_health.h"
+#include "ngx_http_mark_resolve.h"
 
 
 ngx_int_t
@@ -40,6 +41,8 @@ ngx_http_mark_keeper_init_process(ngx_http_mark_main_conf_t *mmcf,
         if (ngx_http_mark_health_start(poolp[i], cycle) != NGX_OK) {
             return NGX_ERROR;
         }
+
+        ngx_http_mark_names_start(poolp[i], cycle);
     }
 
     return NGX_OK;
@@ -78,9 +81,10 @@ ngx_http_mark_keeper(ngx_http_mark_pool_t *pool)
 ngx_int_t
 ngx_http_mark_keeper_init(ngx_conf_t *cf)
 {
-    ngx_uint_t                       i;
+    ngx_uint_t                       i, k;
     ngx_http_mark_pool_t            *pool;
     ngx_http_mark_health_t          *health;
+    ngx_http_mark_server_t          *extra;
     ngx_http_mark_srv_conf_t        *mscf;
     ngx_http_upstream_srv_conf_t   **uscfp;
     ngx_http_upstream_main_conf_t   *umcf;
@@ -109,6 +113,20 @@ ngx_http_mark_keeper_init(ngx_conf_t *cf)
                           "upstream \"%V\" in %s:%ui",
                           &uscfp[i]->host, health->file, health->line);
             return NGX_ERROR;
+        }
+
+        extra = pool->extras.elts;
+
+        for (k = 0; k < pool->extras.nelts; k++) {
+            if (extra[k].resolve) {
+                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                              "\"mark_server %V resolve\" needs "
+                              "\"mark_balance slo;\" in upstream \"%V\" in "
+                              "%s:%ui",
+                              &extra[k].name, &uscfp[i]->host,
+                              uscfp[i]->file_name, uscfp[i]->line);
+                return NGX_ERROR;
+            }
         }
     }
 

@@ -68,6 +68,7 @@ typedef struct {
     unsigned                   steady:1;     /* never ejected */
     unsigned                   known:1;      /* there is a prior */
     unsigned                   fresh:1;      /* to start slowly */
+    unsigned                   resolve:1;    /* its addresses may change */
 } ngx_http_mark_server_t;
 
 
@@ -179,6 +180,9 @@ struct ngx_http_mark_pool_s {
     mark_retry_budget_conf_t       retries;
     ngx_array_t                    extras;          /* of mark_server */
     ngx_array_t                    servers;  /* ngx_http_mark_server_t */
+    ngx_array_t                    names;    /* of it, to be resolved */
+    ngx_resolver_t                *resolver;        /* NULL: there is none */
+    ngx_msec_t                     resolver_timeout;
     ngx_uint_t                     max;      /* mark_max_concurrent_batches */
     void                          *health;   /* mark_health; or NULL */
     void                          *plan;     /* mark_plan; or NULL */
@@ -250,6 +254,9 @@ void ngx_http_mark_slots_bury(ngx_http_mark_pool_node_t *node,
     ngx_http_mark_shm_t *shm);
 ngx_uint_t ngx_http_mark_slots_seed(ngx_http_mark_pool_t *pool,
     ngx_array_t *servers, uint64_t now);
+ngx_uint_t ngx_http_mark_slots_renew(ngx_http_mark_pool_t *pool,
+    ngx_str_t *name, ngx_http_mark_server_t *servers, ngx_uint_t n,
+    uint64_t now);
 
 /* one worker looks after all pools: keeper.c */
 

@@ -23,6 +23,10 @@ static ngx_http_mark_slot_t *ngx_http_mark_slot_take(
 static ngx_uint_t ngx_http_mark_slots_lost(ngx_http_mark_pool_t *pool,
     ngx_array_t *servers);
 static void ngx_http_mark_slot_text(u_char *to, size_t size, ngx_str_t *from);
+static ngx_uint_t ngx_http_mark_slot_named(ngx_http_mark_slot_t *slot,
+    ngx_str_t *name);
+static ngx_uint_t ngx_http_mark_slots_kept(ngx_http_mark_pool_t *pool,
+    ngx_str_t *name);
 
 
 /*
@@ -114,6 +118,7 @@ ngx_http_mark_slot_find(ngx_http_mark_pool_t *pool,
         slot = &pool->node->slots[i];
 
         if (slot->state != NGX_HTTP_MARK_SLOT_EMPTY
+            && server->sockaddr
             && slot->socklen == server->socklen
             && ngx_cmp_sockaddr(&slot->sockaddr.sockaddr, slot->socklen,
                                 server->sockaddr, server->socklen, 1)
@@ -224,16 +229,31 @@ ngx_http_mark_slot_tidy(ngx_http_mark_pool_t *pool, ngx_http_mark_slot_t *slot)
 }
 
 
+/* Of that name, and in use. */
+
+static ngx_uint_t
+ngx_http_mark_slot_named(ngx_http_mark_slot_t *slot, ngx_str_t *name)
+{
+    return (slot->state == NGX_HTTP_MARK_SLOT_READY
+            || slot->state == NGX_HTTP_MARK_SLOT_WARMING)
+           && ngx_strlen(slot->name) == name->len
+           && ngx_memcmp(slot->name, name->data, name->len) == 0;
+}
+
+
 /*
  * The pool consists of these servers from now on; all others are drained.
  * Returns how many of them find no room: then nothing is changed.
+ *
+ * A name that is resolved at run time keeps the addresses that it has: those
+ * of the configuration are older, and it may have none.
  */
 
 ngx_uint_t
 ngx_http_mark_slots_seed(ngx_http_mark_pool_t *pool, ngx_array_t *servers,
     uint64_t now)
 {
-    ngx_uint_t                  i, lost;
+    ngx_uint_t                  i, kept, lost;
     ngx_http_mark_slot_t       *slot;
     ngx_http_mark_server_t     *server;
     ngx_http_mark_pool_node_t  *node;
@@ -252,6 +272,13 @@ ngx_http_mark_slots_seed(ngx_http_mark_pool_t *pool, ngx_array_t *servers,
     }
 
     for (i = 0; i < servers->nelts; i++) {
+
+        if (server[i].resolve
+            && ngx_http_mark_slots_kept(pool, &server[i].name))
+        {
+            continue;
+        }
+
         slot = ngx_http_mark_slot_find(pool, &server[i]);
 
         if (slot) {
@@ -267,7 +294,21 @@ ngx_http_mark_slots_seed(ngx_http_mark_pool_t *pool, ngx_array_t *servers,
         }
     }
 
+    kept = 0;
+
     for (i = 0; i < servers->nelts; i++) {
+
+        /* the addresses of a name stand together */
+
+        if (i == 0 || server[i].name.data != server[i - 1].name.data) {
+            kept = server[i].resolve
+                   && ngx_http_mark_slots_kept(pool, &server[i].name);
+        }
+
+        if (kept || server[i].sockaddr == NULL) {
+            continue;
+        }
+
         slot = ngx_http_mark_slot_set(pool, &server[i], now);
 
         if (slot) {
@@ -299,11 +340,96 @@ ngx_http_mark_slots_lost(ngx_http_mark_pool_t *pool, ngx_array_t *servers)
     }
 
     for (i = 0; i < servers->nelts; i++) {
-        slot = ngx_http_mark_slot_find(pool, &server[i]);
+        slot = server[i].sockaddr ? ngx_http_mark_slot_find(pool, &server[i])
+                                  : NULL;
         busy -= (slot && slot->in_flight);
     }
 
     return busy > node->nslots ? busy - node->nslots : 0;
+}
+
+
+static ngx_uint_t
+ngx_http_mark_slots_kept(ngx_http_mark_pool_t *pool, ngx_str_t *name)
+{
+    ngx_uint_t             i, n;
+    ngx_http_mark_slot_t  *slot;
+
+    n = 0;
+
+    for (i = 0; i < pool->node->top; i++) {
+        slot = &pool->node->slots[i];
+
+        if (ngx_http_mark_slot_named(slot, name)) {
+            slot->listed = 1;
+            n++;
+        }
+    }
+
+    return n;
+}
+
+
+/*
+ * The servers of this name are these n from now on; those of other names stay
+ * as they are, and an address that is one of them is left to them.  Returns
+ * how many found no room.
+ */
+
+ngx_uint_t
+ngx_http_mark_slots_renew(ngx_http_mark_pool_t *pool, ngx_str_t *name,
+    ngx_http_mark_server_t *servers, ngx_uint_t n, uint64_t now)
+{
+    ngx_uint_t                  i, lost;
+    ngx_http_mark_slot_t       *slot;
+    ngx_http_mark_pool_node_t  *node;
+
+    node = pool->node;
+
+    for (i = 0; i < node->top; i++) {
+        if (ngx_http_mark_slot_named(&node->slots[i], name)) {
+            node->slots[i].listed = 0;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        slot = ngx_http_mark_slot_find(pool, &servers[i]);
+
+        if (slot) {
+            slot->listed = 1;
+        }
+    }
+
+    for (i = 0; i < node->top; i++) {
+        slot = &node->slots[i];
+
+        if (!slot->listed && ngx_http_mark_slot_named(slot, name)) {
+            ngx_http_mark_slot_drain(pool, slot, now);
+        }
+    }
+
+    lost = 0;
+
+    for (i = 0; i < n; i++) {
+        slot = ngx_http_mark_slot_find(pool, &servers[i]);
+
+        if (slot && slot->state != NGX_HTTP_MARK_SLOT_DRAINING
+            && !ngx_http_mark_slot_named(slot, name))
+        {
+            continue;
+        }
+
+        slot = ngx_http_mark_slot_set(pool, &servers[i], now);
+
+        if (slot) {
+            slot->listed = 1;
+
+        } else {
+            lost++;
+        }
+    }
+
+    return lost;
 }
 
 
