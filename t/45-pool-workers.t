@@ -295,9 +295,9 @@ sub under_load {
 # the most that were with a backend at one time
 
 sub together {
-    my ($b) = @_;
+    my ($backend) = @_;
 
-    my @at = sort { $a <=> $b } map { $_->{time} } $b->requests;
+    my @at = sort { $a <=> $b } map { $_->{time} } $backend->requests;
     my $most = 0;
 
     for my $i (0 .. $#at) {

@@ -278,7 +278,7 @@ SKIP: {
     (my $conf = conf($name)) =~ s/mark_balance [^;]*;//;
     ($status, $said) = $t->test_conf($conf);
 
-    ok($status == 1 && $said =~ /resolve" needs "mark_balance slo;".*:\d+/,
+    ok($status == 1 && $said =~ /"mark_server" .* needs "mark_balance".*:\d+/,
        'nginx -t: no mark_balance') or diag($said);
 
     ($status, $said) = $t->test_conf(conf('mark_server model.test:x resolve;'));
