@@ -40,7 +40,7 @@ static ngx_int_t ngx_http_mark_peer_get(ngx_peer_connection_t *pc, void *data);
 static void ngx_http_mark_peer_free(ngx_peer_connection_t *pc, void *data,
     ngx_uint_t state);
 static ngx_http_mark_claim_e ngx_http_mark_peer_how(ngx_http_request_t *r,
-    ngx_uint_t state);
+    ngx_connection_t *c, ngx_uint_t state);
 static void ngx_http_mark_peer_kept(void *data);
 #if (NGX_HTTP_SSL)
 static void ngx_http_mark_peer_exit(void *data);
@@ -290,7 +290,8 @@ ngx_http_mark_peer_free(ngx_peer_connection_t *pc, void *data,
     ngx_http_mark_peer_t *peer = data;
 
     ngx_http_mark_claim_release(&peer->claim,
-                               ngx_http_mark_peer_how(peer->request, state),
+                               ngx_http_mark_peer_how(peer->request,
+                                                      pc->connection, state),
                                peer->request);
 
     if (pc->tries) {
@@ -300,7 +301,8 @@ ngx_http_mark_peer_free(ngx_peer_connection_t *pc, void *data,
 
 
 static ngx_http_mark_claim_e
-ngx_http_mark_peer_how(ngx_http_request_t *r, ngx_uint_t state)
+ngx_http_mark_peer_how(ngx_http_request_t *r, ngx_connection_t *c,
+    ngx_uint_t state)
 {
     ngx_uint_t            status;
     ngx_event_pipe_t     *p;
@@ -330,8 +332,13 @@ ngx_http_mark_peer_how(ngx_http_request_t *r, ngx_uint_t state)
     p = u->buffering ? u->pipe : NULL;
 
     if (p == NULL) {
-        return u->length == 0 || u->length == -1 || u->upgrade
-               ? NGX_HTTP_MARK_CLAIM_OK : NGX_HTTP_MARK_CLAIM_ALIVE;
+
+        if (u->length == 0 || u->length == -1 || u->upgrade) {
+            return NGX_HTTP_MARK_CLAIM_OK;
+        }
+
+        return c && (c->read->eof || c->read->error || c->read->timedout)
+               ? NGX_HTTP_MARK_CLAIM_FAILED : NGX_HTTP_MARK_CLAIM_ALIVE;
     }
 
     if (p->upstream_done || (p->upstream_eof && p->length == -1)) {
