@@ -310,6 +310,15 @@ for my $way (qw(prices batched)) {
     $dear->clear;
 }
 
+# Of more kinds of requests than are learned apart some are learned together.
+
+ask("/prices/$_", 1) for (1 .. 12) x 12;
+$before = server('prices', 8082);
+ask("/prices/$_", 1) for (1 .. 12) x 2;
+$s = server('prices', 8082);
+is($s->{requests} - $before->{requests}, $s->{explored} - $before->{explored},
+    'many paths: the dear one has nothing');
+
 # Without a deadline, or with one that nobody meets, the faster one.
 
 ask('/prices/none', 24);

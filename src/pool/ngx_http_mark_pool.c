@@ -20,6 +20,9 @@
 /* Of all peers of a pool one is looked at again in so long, at most; usec. */
 #define NGX_HTTP_MARK_EXPLORE    1000000
 
+/* A kind that was used within so many usec keeps its place in the tables. */
+#define NGX_HTTP_MARK_KIND_KEPT  60000000
+
 
 static void ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool,
     ngx_uint_t kind, ngx_uint_t *tried, uint64_t now);
@@ -257,7 +260,11 @@ done:
 }
 
 
-/* The index of this kind in the slots' tables; the longest unused one goes. */
+/*
+ * The index of this kind in the slots' tables.  The longest unused one goes if
+ * it is out of use; if all are in use the kind is learned together with one of
+ * them, as what comes and goes would never be known.
+ */
 
 ngx_uint_t
 ngx_http_mark_pool_kind(ngx_http_mark_pool_t *pool, uint32_t hash,
@@ -282,6 +289,12 @@ ngx_http_mark_pool_kind(ngx_http_mark_pool_t *pool, uint32_t hash,
         if (kinds[i].used < kinds[oldest].used) {
             oldest = i;
         }
+    }
+
+    if (kinds[oldest].used
+        && kinds[oldest].used + NGX_HTTP_MARK_KIND_KEPT > now)
+    {
+        return hash % NGX_HTTP_MARK_KINDS;
     }
 
     kinds[oldest].hash = hash;
