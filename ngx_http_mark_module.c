@@ -297,9 +297,12 @@ ngx_http_mark_init_module(ngx_cycle_t *cycle)
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    /* with "master_process off" no process is made after a reload */
+    /*
+     * With "master_process off" no process is made after a reload.  When
+     * nginx starts it is, and there are no timers before that.
+     */
 
-    if (!ccf->master) {
+    if (!ccf->master && !ngx_is_init_cycle(cycle->old_cycle)) {
         return ngx_http_mark_init_process(cycle);
     }
 

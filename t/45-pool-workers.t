@@ -244,6 +244,19 @@ ok(wait_for(sub { servers('told') == 1 }), 'full: the old ones leave');
 is(statuses(many('/told', 4)), 'all 200', 'full: answered');
 cmp_ok(scalar($three->requests), '>', 0, 'full: by the new one');
 
+$t->finish;
+
+# One process for all.
+
+$t = Test::Mark->new(workers => 0, log_level => 'info');
+$one = $t->backend(8081);
+$two = $t->backend(8082);
+$p = $t->port(8080);
+
+$t->conf(with($conf, 'on', $second, ''))->run;
+is(statuses(many('/told', 20)), 'all 200', 'single: answered');
+is(in_flight('told'), 0, 'single: nothing left');
+
 done_testing;
 
 
