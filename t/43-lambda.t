@@ -54,6 +54,19 @@ my %functions = (
     crash => sub { { body => '{"errorMessage": "no \"model\"\n", '
                              . '"errorType": "Key\u0045rror"}',
                      headers => { 'X-Amz-Function-Error' => 'Unhandled' } } },
+    picky => sub {
+        my ($req) = @_;
+
+        return { body => '{"errorMessage": "no number", '
+                         . '"errorType": "Mark.BadRequest"}',
+                 headers => { 'X-Amz-Function-Error' => 'Unhandled' } }
+            if $req->{body} =~ /bad/;
+
+        return { body => rows($req->{body}) };
+    },
+    timeout => sub { { body => '{"errorMessage": "Task timed out", '
+                               . '"errorType": "Sandbox.Timedout"}',
+                       headers => { 'X-Amz-Function-Error' => 'Unhandled' } } },
     exits => sub { { body => 'what', headers => {
                      'X-Amz-Function-Error' => 'Unhandled' } } },
     throttle => sub { throttle('Retry-After' => 7) },
@@ -377,6 +390,13 @@ $locations
             mark_lambda function=crash $at;
         }
 
+        location = /batch/picky {
+            mark_batch v1;
+            mark_max_batch_size 2;
+            mark_max_queue_delay 10s;
+            mark_lambda function=picky $at;
+        }
+
         location = /batch/down {
             mark_batch v1;
             mark_max_batch_size 2;
@@ -505,7 +525,7 @@ is(gist(invoke($_)), '200 {"a": 1}', "answer: $_") for qw(dribble odd);
 is(gist(invoke($_)), '200 {}', "answer: $_") for qw(interim trailing);
 
 $r = invoke('crash');
-is(gist($r), '502 {"error": "the function failed: no \"model\"\n"}',
+is(gist($r), '500 {"error": "the function failed: no \"model\"\n"}',
     'function error: its message, escaped as it was');
 is($r->{headers}{'content-type'}, 'application/json', 'function error: type');
 says(qr/function "crash" failed \(Unhandled\), type "Key\\u0045rror", request/,
@@ -774,8 +794,17 @@ is(scalar $b->requests, 1, 'v2: one invocation');
 @r = http_many([map { { uri => '/batch/crash',
     body => qq({"instances": [$_]}) } } 1 .. 2], port => $p);
 is(join(' ', map { gist($_) } @r), join(' ',
-    ('502 {"error": "the function failed: no \"model\"\n"}') x 2),
-    'batch: a function error is everybody\'s');
+    ('500 {"error": "the function failed: no \"model\"\n"}') x 2),
+    'batch: a function error is everybody\'s that has it alone');
+
+# one is to blame, and the others are not
+
+$b->clear;
+@r = http_many([map { { uri => '/batch/picky',
+    body => qq({"instances": [$_]}) } } 1 .. 3, '"bad"'], port => $p);
+is(join(' ', map { $_->{status} } @r), '200 200 200 400',
+    'batch: a bad request costs its sender alone');
+is(invoke('timeout')->{status}, 502, 'function error: Lambda\'s own');
 
 @r = http_many([map { { uri => '/batch/throttle',
     body => qq({"instances": [$_]}) } } 1 .. 2], port => $p);

@@ -118,17 +118,17 @@ for ('mark_balance slo',
 
 # A server may be named by mark_server alone.
 
-my ($status, $said) = $t->test_conf(http_block("upstream u { mark_balance slo; "
+my ($status, $said) = $t->test_conf(block("upstream u { mark_balance slo; "
     . "mark_server $own; }"));
 is($status, 0, 'mark_server alone') or diag($said);
 
-($status, $said) = $t->test_conf(http_block('upstream u { mark_balance slo; }'));
+($status, $said) = $t->test_conf(block('upstream u { mark_balance slo; }'));
 is($status, 1, 'no servers');
 like($said, qr/no servers are inside upstream/, 'no servers: message');
 
 # More servers than slots: what to write, and where.
 
-($status, $said) = $t->test_conf(http_block(
+($status, $said) = $t->test_conf(block(
     "upstream u {\nmark_balance slo slots=2;\n"
     . join("\n", map { "server 127.0.0.$_:8080;" } 1 .. 3) . "\n}"));
 is($status, 1, 'too few slots');
@@ -138,7 +138,7 @@ like($said, qr/add slots=6 in \S+test\.conf:\d+/, 'too few slots: the remedy');
 
 # Room in the zone, which is as large as it must be without mark_zone.
 
-($status, $said) = $t->test_conf(http_block(
+($status, $said) = $t->test_conf(block(
     "mark_zone z 256k;\nupstream u { mark_balance slo slots=1024; $server }"));
 is($status, 1, 'mark_zone too small');
 like($said, qr/"mark_zone z" is too small, this configuration needs (\d+)k/,
@@ -146,14 +146,14 @@ like($said, qr/"mark_zone z" is too small, this configuration needs (\d+)k/,
 
 my ($need) = $said =~ /needs (\d+)k/;
 
-($status, $said) = $t->test_conf(http_block(
+($status, $said) = $t->test_conf(block(
     "mark_zone z ${need}k;\n"
     . "upstream u { mark_balance slo slots=1024; $server }"));
 is($status, 0, 'mark_zone as large as it was told') or diag($said);
 
 # And that is enough to run in.
 
-$t->conf(http_block("mark_zone z ${need}k;\n"
+$t->conf(block("mark_zone z ${need}k;\n"
     . "upstream u { mark_balance slo slots=1024; $server }"))->run;
 is(http_get($t->port(8080), '/')->{status}, 502, 'it runs');
 
@@ -164,10 +164,10 @@ done_testing;
 
 # an upstream with this in it, which a location uses
 
-sub pool { http_block("upstream u {\n$server\n$_[0];\n}") }
+sub pool { block("upstream u {\n$server\n$_[0];\n}") }
 
 
-sub http_block {
+sub block {
     my ($text) = @_;
 
     return <<"EOC";

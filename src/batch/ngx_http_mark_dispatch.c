@@ -322,6 +322,10 @@ ngx_http_mark_queue_claim(ngx_http_mark_queue_t *q,
 
     ngx_http_mark_pool_wait(pool, q);
 
+    /* what another worker's release, or a plan, changes is not told */
+
+    *again = ngx_min(*again, state->now + MARK_POLICY_PATIENCE);
+
     if (choice->peer != -1) {
 
         if (choice->start > state->now) {

@@ -14,6 +14,7 @@ static ngx_int_t ngx_http_mark_lambda_envelope(ngx_http_request_t *r,
     ngx_http_mark_lambda_ctx_t *ctx);
 static ngx_int_t ngx_http_mark_lambda_crashed(ngx_http_request_t *r,
     ngx_http_mark_lambda_ctx_t *ctx);
+static ngx_uint_t ngx_http_mark_lambda_blame(ngx_str_t *type);
 static ngx_int_t ngx_http_mark_lambda_failed(ngx_http_request_t *r,
     ngx_http_mark_lambda_ctx_t *ctx);
 static ngx_int_t ngx_http_mark_lambda_throttled(ngx_http_request_t *r,
@@ -194,6 +195,7 @@ ngx_http_mark_lambda_crashed(ngx_http_request_t *r,
     ngx_http_mark_lambda_ctx_t *ctx)
 {
     ngx_str_t    type;
+    ngx_uint_t   status;
     mark_span_t  message, name;
 
     ngx_str_null(&type);
@@ -209,15 +211,59 @@ ngx_http_mark_lambda_crashed(ngx_http_request_t *r,
                   &ctx->conf->names[ctx->function], &ctx->function_error,
                   &type, &ctx->request_id);
 
+    status = ngx_http_mark_lambda_blame(&type);
+
     if (mark_event_string(ctx->body, ctx->body_len, "errorMessage", &message)
         != 0)
     {
-        return ngx_http_mark_lambda_error(r, NGX_HTTP_BAD_GATEWAY,
-                                          "the function failed", NULL);
+        return ngx_http_mark_lambda_error(r, status, "the function failed",
+                                          NULL);
     }
 
-    return ngx_http_mark_lambda_error(r, NGX_HTTP_BAD_GATEWAY,
-                                      "the function failed: ", &message);
+    return ngx_http_mark_lambda_error(r, status, "the function failed: ",
+                                      &message);
+}
+
+
+/*
+ * Whose fault it was, which decides whether the members of a batch are tried
+ * apart: an error that the function raised may be one request's (mark-lambda
+ * says so of one that it cannot read), one that Lambda raised is nobody's, as
+ * a process that died or took too long.
+ */
+
+static ngx_uint_t
+ngx_http_mark_lambda_blame(ngx_str_t *type)
+{
+    ngx_uint_t         i;
+    static ngx_str_t   bad = ngx_string("BadRequest");
+    static ngx_str_t   lambda[] = {
+        ngx_string("Runtime."),
+        ngx_string("Sandbox."),
+        ngx_string("Extension."),
+        ngx_null_string
+    };
+
+    if (type->len == 0) {
+        return NGX_HTTP_BAD_GATEWAY;
+    }
+
+    for (i = 0; lambda[i].len; i++) {
+        if (type->len > lambda[i].len
+            && ngx_strncmp(type->data, lambda[i].data, lambda[i].len) == 0)
+        {
+            return NGX_HTTP_BAD_GATEWAY;
+        }
+    }
+
+    if (type->len >= bad.len
+        && ngx_strncmp(type->data + type->len - bad.len, bad.data, bad.len)
+           == 0)
+    {
+        return NGX_HTTP_BAD_REQUEST;
+    }
+
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 

@@ -167,9 +167,12 @@ mark_select_offer(const mark_select_peer_t *peer,
         offer->finish += (uint64_t) (more * time / mark_select_limit(peer));
     }
 
-    /* what is new has one at a time, and is not worth waiting for */
+    /*
+     * What is new has one at a time, and is not worth waiting for.  What only
+     * fails is new for ever: it must not come before those that answer.
+     */
 
-    if (!offer->known && offer->start > batch->now) {
+    if (!offer->known && (offer->start > batch->now || peer->failing)) {
         offer->finish += MARK_SELECT_PATIENCE;
     }
 
@@ -186,7 +189,7 @@ mark_select_meets(const mark_select_batch_t *batch,
     uint64_t  doubt;
 
     if (batch->deadline <= batch->now
-        || (!offer->known && offer->start > batch->now))
+        || (!offer->known && offer->finish > batch->now))
     {
         return 0;
     }

@@ -58,6 +58,7 @@ typedef struct {
     unsigned               usable:1;     /* is to be considered at all */
     unsigned               backup:1;     /* only if no other one is usable */
     unsigned               probe:1;      /* one request, to see if it lives */
+    unsigned               failing:1;    /* and has done nothing else lately */
 } mark_select_peer_t;
 
 

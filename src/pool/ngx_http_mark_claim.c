@@ -233,16 +233,19 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
 
     case NGX_HTTP_MARK_CLAIM_ALIVE:
         event = MARK_OUTLIER_OK;
+        slot->failed = 0;
         break;
 
     case NGX_HTTP_MARK_CLAIM_ERROR:
         event = MARK_OUTLIER_5XX;
         slot->failures++;
+        slot->failed = now;
         break;
 
     case NGX_HTTP_MARK_CLAIM_FAILED:
         event = MARK_OUTLIER_FAILURE;
         slot->failures++;
+        slot->failed = now;
         break;
 
     default: /* NGX_HTTP_MARK_CLAIM_UNUSED */

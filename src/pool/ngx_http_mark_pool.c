@@ -17,6 +17,9 @@
 #include "ngx_http_mark_pool.h"
 
 
+/* What failed is not the first to be asked for so long; usec. */
+#define NGX_HTTP_MARK_FAILING    1000000
+
 /* Of all peers of a pool one is looked at again in so long, at most; usec. */
 #define NGX_HTTP_MARK_EXPLORE    1000000
 
@@ -352,6 +355,7 @@ ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool, ngx_uint_t kind,
         peer->max_rows = slot->max_batch;
         peer->free_at = slot->free_at;
         peer->last_sent = slot->last_sent;
+        peer->failing = (slot->failed + NGX_HTTP_MARK_FAILING > now);
         peer->backup = slot->backup;
         peer->probe = (mark_outlier_status(&slot->outlier, now)
                        == MARK_OUTLIER_PROBING);

@@ -101,7 +101,8 @@ typedef struct {
     uint64_t                   last_sent;
     uint64_t                   last_done;
     ngx_uint_t                 last_rows;
-    unsigned                   stalled:1;    /* and the log says so */
+    uint64_t                   failed;       /* usec; 0: it answered since */
+    unsigned                   stalled:1;
 
     double                     prior[3];
     mark_latency_t             latency[NGX_HTTP_MARK_KINDS];
