@@ -49,7 +49,7 @@ FROM ${BASE} AS nginx
 
 RUN apt-get -q update \
     && DEBIAN_FRONTEND=noninteractive apt-get -q -y install \
-        --no-install-recommends nginx \
+        --no-install-recommends nginx libjansson4 \
     && rm -rf /var/lib/apt/lists/*
 
 COPY --from=build /src/build/ngx_http_mark_module.so /usr/lib/nginx/modules/
