@@ -197,6 +197,7 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     ngx_http_mark_line_t *line, mark_policy_state_t *state, uint64_t *again)
 {
     uint64_t                  now, last;
+    ngx_uint_t                usable;
     mark_policy_reason_t      reason;
     ngx_http_mark_item_t     *item;
     ngx_http_mark_pool_t     *pool;
@@ -206,13 +207,14 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
     s = ngx_http_mark_service(q);
     pool = q->conf->pool;
     now = ngx_http_mark_now();
+    usable = 1;
     *again = UINT64_MAX;
 
     for ( ;; ) {
         ngx_http_mark_line_state(line, s, now, state);
 
         if (pool) {
-            ngx_http_mark_pool_look(pool, q, state, &choice);
+            usable = ngx_http_mark_pool_look(pool, q, state, &choice);
         }
 
         state->blocked = ngx_http_mark_gate_full(q->conf->gate);
@@ -240,6 +242,15 @@ ngx_http_mark_queue_decide(ngx_http_mark_queue_t *q,
         if (line->nitems == 0) {
             return MARK_POLICY_WAIT;
         }
+    }
+
+    /* with all servers out of order there may be another way */
+
+    if (usable == 0 && q->conf->overflow
+        && !ngx_http_mark_line_first(line)->kept)
+    {
+        *again = now + MARK_POLICY_PATIENCE;
+        return MARK_POLICY_WAIT;
     }
 
     state->blocked = 0;

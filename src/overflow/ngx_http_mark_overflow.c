@@ -204,6 +204,7 @@ ngx_http_mark_overflow_lost(ngx_http_mark_queue_t *q,
         beyond = (q->max_queue && n >= q->max_queue && q->conf->overflow);
 
         if (!beyond
+            && finish != NGX_HTTP_MARK_NEVER
             && (finish == UINT64_MAX
                 || item->deadline == 0
                 || item->priority == NGX_HTTP_MARK_LATE
@@ -239,7 +240,8 @@ ngx_http_mark_overflow_lost(ngx_http_mark_queue_t *q,
         lost->bytes += item->bytes;
     }
 
-    lost->full = (lost->rows >= q->policy.max_rows);
+    lost->full = (lost->rows >= q->policy.max_rows
+                  || finish == NGX_HTTP_MARK_NEVER);
 }
 
 

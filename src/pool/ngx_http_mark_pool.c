@@ -27,7 +27,7 @@
 #define NGX_HTTP_MARK_KIND_KEPT  60000000
 
 
-static void ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool,
+static ngx_uint_t ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool,
     ngx_uint_t kind, ngx_uint_t *tried, uint64_t now);
 static void ngx_http_mark_pool_batch(ngx_http_mark_queue_t *q,
     mark_policy_state_t *state, mark_select_batch_t *batch);
@@ -37,15 +37,16 @@ static ngx_uint_t ngx_http_mark_pool_usable(ngx_http_mark_pool_t *pool,
 
 /*
  * Tells the policy of the peer that a batch of what is in state would go to;
- * peer -1: there is none, and state is left as it is.
+ * peer -1: there is none, and state is left as it is.  Returns how many peers
+ * are in order.
  */
 
-void
+ngx_uint_t
 ngx_http_mark_pool_look(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     mark_policy_state_t *state, mark_select_choice_t *choice)
 {
     uint64_t                    now;
-    ngx_uint_t                  kind;
+    ngx_uint_t                  n, kind;
     mark_select_peer_t         *peer;
     mark_select_batch_t         batch;
     ngx_http_mark_slot_t       *slot;
@@ -61,7 +62,7 @@ ngx_http_mark_pool_look(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     batch.explore = (node->explored + NGX_HTTP_MARK_EXPLORE < now);
 
     kind = ngx_http_mark_pool_kind(pool, q->kind, now);
-    ngx_http_mark_pool_picture(pool, kind, NULL, now);
+    n = ngx_http_mark_pool_picture(pool, kind, NULL, now);
 
     mark_select(pool->peers, node->top, &batch, choice);
 
@@ -88,6 +89,8 @@ ngx_http_mark_pool_look(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     }
 
     ngx_shmtx_unlock(pool->mutex);
+
+    return n;
 }
 
 
@@ -124,7 +127,7 @@ ngx_http_mark_pool_enter(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     batch.explore = (node->explored + NGX_HTTP_MARK_EXPLORE < now);
 
     kind = ngx_http_mark_pool_kind(pool, q->kind, now);
-    ngx_http_mark_pool_picture(pool, kind, NULL, now);
+    (void) ngx_http_mark_pool_picture(pool, kind, NULL, now);
 
     mark_select(pool->peers, node->top, &batch, &choice);
 
@@ -226,7 +229,7 @@ ngx_http_mark_pool_claim(ngx_http_mark_claim_t *claim, ngx_uint_t *tried,
     }
 
     kind = ngx_http_mark_pool_kind(pool, claim->kind, now);
-    ngx_http_mark_pool_picture(pool, kind, tried, now);
+    (void) ngx_http_mark_pool_picture(pool, kind, tried, now);
 
     mark_select(pool->peers, node->top, &batch, &choice);
 
@@ -234,7 +237,7 @@ ngx_http_mark_pool_claim(ngx_http_mark_claim_t *claim, ngx_uint_t *tried,
 
         /* all that are left had it: one of them again */
 
-        ngx_http_mark_pool_picture(pool, kind, NULL, now);
+        (void) ngx_http_mark_pool_picture(pool, kind, NULL, now);
         mark_select(pool->peers, node->top, &batch, &choice);
     }
 
@@ -318,7 +321,9 @@ ngx_http_mark_pool_kind(ngx_http_mark_pool_t *pool, uint32_t hash,
 }
 
 
-static void
+/* Returns how many peers are usable; with 0, those that may be are taken. */
+
+static ngx_uint_t
 ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool, ngx_uint_t kind,
     ngx_uint_t *tried, uint64_t now)
 {
@@ -372,7 +377,7 @@ ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool, ngx_uint_t kind,
     }
 
     if (n) {
-        return;
+        return n;
     }
 
     /* with all of them out of order, rather one that may be than none */
@@ -386,6 +391,8 @@ ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool, ngx_uint_t kind,
                                      && (tried[i / bits]
                                          & (ngx_uint_t) 1 << i % bits));
     }
+
+    return 0;
 }
 
 
@@ -436,23 +443,28 @@ ngx_http_mark_pool_places(ngx_http_mark_pool_t *pool)
 }
 
 
-/* See mark_select_finish(). */
+/*
+ * See mark_select_finish(); NGX_HTTP_MARK_NEVER: all peers are out of order.
+ */
 
 uint64_t
 ngx_http_mark_pool_finish(ngx_http_mark_pool_t *pool, uint32_t kind,
     ngx_uint_t ahead, ngx_uint_t full)
 {
-    uint64_t  now, finish;
+    uint64_t    now, finish;
+    ngx_uint_t  index;
 
     now = ngx_http_mark_now();
+    finish = NGX_HTTP_MARK_NEVER;
 
     ngx_shmtx_lock(pool->mutex);
 
-    ngx_http_mark_pool_picture(pool, ngx_http_mark_pool_kind(pool, kind, now),
-                               NULL, now);
+    index = ngx_http_mark_pool_kind(pool, kind, now);
 
-    finish = mark_select_finish(pool->peers, pool->node->top, now, ahead, full,
-                                pool->work);
+    if (ngx_http_mark_pool_picture(pool, index, NULL, now)) {
+        finish = mark_select_finish(pool->peers, pool->node->top, now, ahead,
+                                    full, pool->work);
+    }
 
     ngx_shmtx_unlock(pool->mutex);
 

@@ -33,6 +33,9 @@
 
 #define NGX_HTTP_MARK_NAME_LEN     255
 
+/* Later than all deadlines, and no overflow when something is added. */
+#define NGX_HTTP_MARK_NEVER        (UINT64_MAX / 2)
+
 
 typedef enum {
     NGX_HTTP_MARK_SLOT_EMPTY = 0,
@@ -269,7 +272,7 @@ ngx_uint_t ngx_http_mark_keeper(ngx_http_mark_pool_t *pool);
 
 /* choosing: pool.c */
 
-void ngx_http_mark_pool_look(ngx_http_mark_pool_t *pool,
+ngx_uint_t ngx_http_mark_pool_look(ngx_http_mark_pool_t *pool,
     ngx_http_mark_queue_t *q, mark_policy_state_t *state,
     mark_select_choice_t *choice);
 ngx_int_t ngx_http_mark_pool_enter(ngx_http_mark_pool_t *pool,
