@@ -321,13 +321,17 @@ ngx_http_mark_pool_kind(ngx_http_mark_pool_t *pool, uint32_t hash,
 }
 
 
-/* Returns how many peers are usable; with 0, those that may be are taken. */
+/*
+ * Returns how many peers are in order.  The last one that is usable is never
+ * ejected, and one that is out of order may be better than none: but it is
+ * counted only once a second.
+ */
 
 static ngx_uint_t
 ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool, ngx_uint_t kind,
     ngx_uint_t *tried, uint64_t now)
 {
-    ngx_uint_t                  i, n, bits, usable;
+    ngx_uint_t                  i, n, bits, usable, failing;
     mark_select_peer_t         *peer;
     ngx_http_mark_slot_t       *slot;
     ngx_http_mark_pool_node_t  *node;
@@ -335,6 +339,7 @@ ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool, ngx_uint_t kind,
     node = pool->node;
     bits = 8 * sizeof(ngx_uint_t);
     n = 0;
+    failing = 0;
 
     for (i = 0; i < node->top; i++) {
         slot = &node->slots[i];
@@ -371,13 +376,16 @@ ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool, ngx_uint_t kind,
                                              now);
 
         n += usable;
+        failing += usable && peer->failing
+                   && (slot->outlier.failures >= pool->outlier.failures
+                       || slot->outlier.errors >= pool->outlier.errors);
         peer->usable = usable
                        && !(tried
                             && (tried[i / bits] & (ngx_uint_t) 1 << i % bits));
     }
 
     if (n) {
-        return n;
+        return n - failing;
     }
 
     /* with all of them out of order, rather one that may be than none */
