@@ -364,7 +364,8 @@ struct ngx_http_mark_queue_s {
     ngx_uint_t                 retrying;    /* units in flight */
 
     mark_policy_conf_t         policy;      /* the location's, or a plan's */
-    ngx_uint_t                 max_queue;
+    ngx_uint_t                 max_queue;   /* as well */
+    uint64_t                   plan;        /* its version; 0: there is none */
     uint32_t                   kind;        /* of its requests, to a pool */
     mark_latency_t             latency;     /* of the peer looked at */
     ngx_http_mark_claim_t      claim;       /* of the batch about to leave */

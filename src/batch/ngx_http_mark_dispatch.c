@@ -401,7 +401,7 @@ ngx_http_mark_queue_mine(ngx_http_mark_queue_t *q, ngx_http_mark_line_t *line)
 
         rows += item->rows;
 
-        if (rows >= q->conf->max_rows) {
+        if (rows >= q->policy.max_rows) {
             break;
         }
     }

@@ -42,5 +42,9 @@ void ngx_http_mark_plans_init_worker(ngx_http_mark_main_conf_t *mmcf,
 ngx_int_t ngx_http_mark_plan_apply(ngx_http_mark_pool_t *pool,
     ngx_http_mark_plan_t *plan, ngx_str_t *text, ngx_uint_t first);
 
+/* The queue has the limits of the plan in force; with the lock held. */
+void ngx_http_mark_plan_limits(ngx_http_mark_pool_t *pool,
+    ngx_http_mark_queue_t *q);
+
 
 #endif /* _NGX_HTTP_MARK_PLAN_H_INCLUDED_ */

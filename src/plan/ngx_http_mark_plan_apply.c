@@ -255,3 +255,55 @@ ngx_http_mark_plan_text(ngx_str_t *to, mark_span_t *from)
     to->data = (u_char *) from->data;
     to->len = from->len;
 }
+
+
+void
+ngx_http_mark_plan_limits(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q)
+{
+    mark_policy_conf_t          *policy;
+    mark_plan_batching_t        *batching;
+    ngx_http_mark_plan_state_t  *state;
+
+    state = &pool->node->plan;
+
+    if (q->plan == state->stamp.version) {
+        return;
+    }
+
+    q->plan = state->stamp.version;
+
+    policy = &q->policy;
+    *policy = q->conf->policy;
+    q->max_queue = q->conf->max_queue;
+
+    batching = &state->batching;
+
+    if (!batching->given) {
+        return;
+    }
+
+    /* what clients send is checked by the location's, which is the limit */
+
+    if (batching->max_batch_size != MARK_PLAN_UNSET
+        && (unsigned) batching->max_batch_size < policy->max_rows)
+    {
+        policy->max_rows = batching->max_batch_size;
+
+        while (policy->nsizes
+               && policy->sizes[policy->nsizes - 1] > policy->max_rows)
+        {
+            policy->nsizes--;
+        }
+    }
+
+    if (batching->max_queue_delay == MARK_PLAN_AUTO) {
+        policy->delay = MARK_POLICY_AUTO;
+
+    } else if (batching->max_queue_delay != MARK_PLAN_UNSET) {
+        policy->delay = (uint64_t) (batching->max_queue_delay * 1e6);
+    }
+
+    if (batching->max_queue_size != MARK_PLAN_UNSET) {
+        q->max_queue = batching->max_queue_size;
+    }
+}

@@ -14,7 +14,7 @@
  */
 
 
-#include "ngx_http_mark_pool.h"
+#include "ngx_http_mark_plan.h"
 
 
 /* What failed is not the first to be asked for so long; usec. */
@@ -58,6 +58,8 @@ ngx_http_mark_pool_look(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     ngx_http_mark_pool_batch(q, state, &batch);
 
     ngx_shmtx_lock(pool->mutex);
+
+    ngx_http_mark_plan_limits(pool, q);
 
     batch.explore = (node->explored + NGX_HTTP_MARK_EXPLORE < now);
 
