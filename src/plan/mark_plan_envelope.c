@@ -111,7 +111,7 @@ mark_plan_status_t
 mark_plan_wrap(const mark_plan_key_t *key, const mark_span_t *document,
     char *buf, size_t size, size_t *len, mark_plan_error_t *error)
 {
-    char                 signature[MARK_PLAN_SIGNATURE];
+    char                 signature[MARK_PLAN_SIGNATURE_SIZE];
     const char          *algorithm;
     mark_plan_text_t     text;
     mark_plan_status_t   status;

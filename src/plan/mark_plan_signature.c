@@ -152,7 +152,7 @@ static int
 mark_plan_verify_hmac(const mark_plan_key_t *key, const mark_span_t *bytes,
     const mark_span_t *signature)
 {
-    char  expected[MARK_PLAN_SIGNATURE];
+    char  expected[MARK_PLAN_SIGNATURE_SIZE];
 
     return mark_plan_sign_hmac(key, bytes, expected)
            && signature->len == strlen(expected)
@@ -170,11 +170,11 @@ mark_plan_verify_ed25519(const mark_plan_key_t *key, const mark_span_t *bytes,
     const mark_span_t *signature)
 {
     int          good;
-    uint8_t      raw[MARK_PLAN_SIGNATURE], again[MARK_PLAN_SIGNATURE];
+    uint8_t      raw[MARK_PLAN_SIGNATURE_SIZE], again[MARK_PLAN_SIGNATURE_SIZE];
     EVP_PKEY    *pkey;
     EVP_MD_CTX  *ctx;
 
-    if (signature->len != MARK_PLAN_SIGNATURE - 1
+    if (signature->len != MARK_PLAN_SIGNATURE_SIZE - 1
         || EVP_DecodeBlock(raw, signature->data, signature->len)
            < MARK_PLAN_ED25519_LEN)
     {

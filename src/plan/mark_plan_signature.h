@@ -20,10 +20,10 @@
 
 
 /* Bytes of a secret, at least. */
-#define MARK_PLAN_SECRET_MIN  16
+#define MARK_PLAN_SECRET_MIN      16
 
 /* Of a signature in base64, with the zero. */
-#define MARK_PLAN_SIGNATURE   89
+#define MARK_PLAN_SIGNATURE_SIZE  89
 
 
 typedef enum {
@@ -63,7 +63,7 @@ mark_plan_status_t mark_plan_key_public(mark_plan_key_t *key,
 mark_plan_status_t mark_plan_key_private(mark_plan_key_t *key,
     const mark_span_t *file, mark_plan_error_t *error);
 
-/* Signs bytes; signature has MARK_PLAN_SIGNATURE bytes and ends in a zero. */
+/* signature has MARK_PLAN_SIGNATURE_SIZE bytes and ends in a zero. */
 mark_plan_status_t mark_plan_sign(const mark_plan_key_t *key,
     const mark_span_t *bytes, char *signature, mark_plan_error_t *error);
 

@@ -90,7 +90,7 @@ base64(const char *text)
     mark_span_t   span;
 
     span = hex(text);
-    p = codec_alloc(NULL, MARK_PLAN_SIGNATURE);
+    p = codec_alloc(NULL, MARK_PLAN_SIGNATURE_SIZE);
 
     (void) EVP_EncodeBlock((uint8_t *) p, span.data, span.len);
 
@@ -104,7 +104,7 @@ static void
 verified(const mark_plan_key_t *key, const mark_span_t *bytes,
     const char *signature, const char *name)
 {
-    char             changed[MARK_PLAN_SIGNATURE];
+    char             changed[MARK_PLAN_SIGNATURE_SIZE];
     size_t           i, bad;
     uint8_t         *copy;
     mark_span_t      s, other;
@@ -158,7 +158,7 @@ verified(const mark_plan_key_t *key, const mark_span_t *bytes,
 static void
 vectors(void)
 {
-    char             name[32], signature[MARK_PLAN_SIGNATURE];
+    char             name[32], signature[MARK_PLAN_SIGNATURE_SIZE];
     size_t           i;
     mark_span_t      bytes, span;
     mark_plan_key_t  key;
@@ -465,7 +465,7 @@ command(void)
 {
     int              failed;
     FILE            *f;
-    char             path[256], signature[MARK_PLAN_SIGNATURE];
+    char             path[256], signature[MARK_PLAN_SIGNATURE_SIZE];
     char             dir[] = "/tmp/plan-signature-XXXXXX";
     uint8_t          raw[256];
     mark_span_t      document, file;
