@@ -11,6 +11,10 @@
 #include "ngx_http_mark_plan.h"
 
 
+/* A file that has not changed for so long will tell by its time; seconds. */
+#define NGX_HTTP_MARK_PLAN_SETTLED  1
+
+
 static ngx_int_t ngx_http_mark_plan_key(ngx_conf_t *cf,
     ngx_http_mark_plan_t *plan, ngx_str_t *path);
 static ngx_int_t ngx_http_mark_plan_read(ngx_pool_t *pool, u_char *path,
@@ -18,6 +22,8 @@ static ngx_int_t ngx_http_mark_plan_read(ngx_pool_t *pool, u_char *path,
 static void ngx_http_mark_plan_handler(ngx_event_t *ev);
 static ngx_int_t ngx_http_mark_plan_look(ngx_http_mark_plan_t *plan,
     ngx_log_t *log);
+static void ngx_http_mark_plan_unread(ngx_http_mark_plan_t *plan,
+    ngx_err_t err, ngx_log_t *log);
 
 
 /* mark_plan file PATH [interval=TIME] [key=FILE] [key_id=ID] */
@@ -33,6 +39,10 @@ ngx_http_mark_plan(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (mscf->pool->plan) {
         return "is duplicate";
+    }
+
+    if (mscf->pool->upstream == NULL) {
+        return "needs \"mark_balance\" before it";
     }
 
     value = cf->args->elts;
@@ -80,6 +90,13 @@ ngx_http_mark_plan(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (ngx_strncmp(value[i].data, "key=", 4) == 0) {
             key.data = value[i].data + 4;
             key.len = value[i].len - 4;
+
+            /* this must not mean that any plan will do */
+
+            if (key.len == 0) {
+                goto invalid;
+            }
+
             continue;
         }
 
@@ -166,19 +183,28 @@ static ngx_int_t
 ngx_http_mark_plan_read(ngx_pool_t *pool, u_char *path, ngx_str_t *text,
     ngx_file_info_t *fi, ngx_log_t *log)
 {
-    ssize_t     n;
-    ngx_fd_t    fd;
-    ngx_int_t   rc;
+    ssize_t    n;
+    ngx_fd_t   fd;
+    ngx_err_t  err;
+    ngx_int_t  rc;
 
     rc = NGX_ERROR;
 
-    fd = ngx_open_file(path, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    /* to open a pipe must not take until somebody writes there */
+
+    fd = ngx_open_file(path, NGX_FILE_RDONLY|NGX_FILE_NONBLOCK, NGX_FILE_OPEN,
+                       0);
 
     if (fd == NGX_INVALID_FILE) {
         return NGX_ERROR;
     }
 
-    if (ngx_fd_info(fd, fi) == NGX_FILE_ERROR || ngx_file_size(fi) < 0) {
+    if (ngx_fd_info(fd, fi) == NGX_FILE_ERROR) {
+        goto done;
+    }
+
+    if (!ngx_is_file(fi)) {
+        ngx_set_errno(NGX_EINVAL);
         goto done;
     }
 
@@ -200,10 +226,14 @@ ngx_http_mark_plan_read(ngx_pool_t *pool, u_char *path, ngx_str_t *text,
 
 done:
 
+    err = ngx_errno;
+
     if (ngx_close_file(fd) == NGX_FILE_ERROR) {
         ngx_log_error(NGX_LOG_ALERT, log, ngx_errno,
                       ngx_close_file_n " \"%s\" failed", path);
     }
+
+    ngx_set_errno(err);
 
     return rc;
 }
@@ -217,7 +247,7 @@ ngx_http_mark_plans_init_worker(ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_plan_t   *plan;
     ngx_http_mark_pool_t  **poolp;
 
-    if (ngx_worker != 0) {
+    if (ngx_worker != 0 || ngx_event_timer_rbtree.root == NULL) {
         return;
     }
 
@@ -248,7 +278,9 @@ ngx_http_mark_plan_handler(ngx_event_t *ev)
 
     plan = ev->data;
 
-    if (ngx_exiting || ngx_terminate || ngx_quit) {
+    if (ngx_exiting || ngx_terminate || ngx_quit
+        || plan->pool->loaded != ngx_cycle)
+    {
         return;
     }
 
@@ -265,30 +297,29 @@ ngx_http_mark_plan_handler(ngx_event_t *ev)
 static ngx_int_t
 ngx_http_mark_plan_look(ngx_http_mark_plan_t *plan, ngx_log_t *log)
 {
+    uint32_t          crc;
     ngx_int_t         rc;
     ngx_str_t         text;
     ngx_pool_t       *pool;
-    ngx_uint_t        first;
     ngx_file_info_t   fi;
 
     if (ngx_file_info(plan->path.data, &fi) == NGX_FILE_ERROR) {
-
-        if (!plan->missing) {
-            plan->missing = 1;
-            ngx_log_error(NGX_LOG_WARN, log, ngx_errno,
-                          "mark: the plan \"%V\" of upstream \"%V\" is not "
-                          "there, the servers stay as they are",
-                          &plan->path, &plan->pool->name);
-        }
-
+        ngx_http_mark_plan_unread(plan, ngx_errno, log);
         return NGX_OK;
     }
 
+    /*
+     * The file system's clock ticks slowly: what has changed just now may
+     * change once more without another time.
+     */
+
     if (plan->started
+        && !plan->unread
         && ngx_file_uniq(&fi) == plan->inode
         && ngx_file_size(&fi) == plan->size
         && fi.st_mtim.tv_sec == plan->mtime.tv_sec
-        && fi.st_mtim.tv_nsec == plan->mtime.tv_nsec)
+        && fi.st_mtim.tv_nsec == plan->mtime.tv_nsec
+        && fi.st_mtim.tv_sec + NGX_HTTP_MARK_PLAN_SETTLED < ngx_time())
     {
         return NGX_OK;
     }
@@ -301,32 +332,49 @@ ngx_http_mark_plan_look(ngx_http_mark_plan_t *plan, ngx_log_t *log)
     if (ngx_http_mark_plan_read(pool, plan->path.data, &text, &fi, log)
         != NGX_OK)
     {
-        if (!plan->missing) {
-            plan->missing = 1;
-            ngx_log_error(NGX_LOG_ERR, log, ngx_errno,
-                          "mark: the plan \"%V\" of upstream \"%V\" cannot be "
-                          "read", &plan->path, &plan->pool->name);
-        }
-
+        ngx_http_mark_plan_unread(plan, ngx_errno, log);
         ngx_destroy_pool(pool);
         return NGX_OK;
     }
 
-    first = !plan->started;
-
-    rc = ngx_http_mark_plan_apply(plan->pool, plan, &text, first);
-
-    ngx_destroy_pool(pool);
-
-    if (rc == NGX_AGAIN) {
-        return rc;
-    }
-
-    plan->missing = 0;
-    plan->started = 1;
+    plan->unread = 0;
     plan->inode = ngx_file_uniq(&fi);
     plan->size = ngx_file_size(&fi);
     plan->mtime = fi.st_mtim;
 
-    return NGX_OK;
+    /* what was applied, or refused, is not to be so again */
+
+    crc = ngx_crc32_long(text.data, text.len);
+    rc = NGX_OK;
+
+    if (!plan->started || crc != plan->crc || text.len != plan->len) {
+        rc = ngx_http_mark_plan_apply(plan->pool, plan, &text,
+                                      !plan->started);
+        plan->started = (rc != NGX_AGAIN);
+        plan->crc = crc;
+        plan->len = text.len;
+    }
+
+    ngx_destroy_pool(pool);
+
+    return rc;
+}
+
+
+/* Once for each reason. */
+
+static void
+ngx_http_mark_plan_unread(ngx_http_mark_plan_t *plan, ngx_err_t err,
+    ngx_log_t *log)
+{
+    if (plan->unread == err) {
+        return;
+    }
+
+    plan->unread = err;
+
+    ngx_log_error(NGX_LOG_ERR, log, err,
+                  "mark: the plan \"%V\" of upstream \"%V\" %s, the servers "
+                  "stay as they are", &plan->path, &plan->pool->name,
+                  err == NGX_ENOENT ? "is not there" : "cannot be read");
 }

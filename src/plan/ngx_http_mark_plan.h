@@ -22,8 +22,10 @@ typedef struct {
     ngx_file_uniq_t            inode;        /* of the file as it was read */
     off_t                      size;
     struct timespec            mtime;
-    unsigned                   started:1;    /* the file was looked for */
-    unsigned                   missing:1;    /* and the log says so */
+    uint32_t                   crc;          /* of its text */
+    size_t                     len;
+    ngx_err_t                  unread;       /* why not; and the log says so */
+    unsigned                   started:1;    /* it was applied or refused */
     unsigned                   crowded:1;    /* no room, and it says so */
 } ngx_http_mark_plan_t;
 

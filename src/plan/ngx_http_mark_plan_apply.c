@@ -103,9 +103,18 @@ ngx_http_mark_plan_apply(ngx_http_mark_pool_t *pool,
 
     ngx_shmtx_lock(pool->mutex);
 
+    /* workers of before a reload are told of it a little later */
+
+    if (pool->node->cycle != pool->cycle) {
+        ngx_shmtx_unlock(pool->mutex);
+        ngx_destroy_pool(mem);
+        return NGX_DECLINED;
+    }
+
     lost = ngx_http_mark_slots_seed(pool, &servers, ngx_http_mark_now());
 
     if (lost == 0) {
+        pool->node->lost = 0;
         state->accepted += (current.version != doc->stamp.version);
         state->stamp = doc->stamp;
         state->expires = doc->expires;

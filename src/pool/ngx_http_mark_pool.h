@@ -196,6 +196,7 @@ struct ngx_http_mark_pool_s {
 
     ngx_http_mark_pool_node_t     *node;
     uint64_t                       cycle;           /* the keeper's */
+    ngx_cycle_t                   *loaded;          /* its configuration */
     ngx_shmtx_t                   *mutex;
     ngx_http_mark_shm_t           *shm;
     ngx_uint_t                     seat;

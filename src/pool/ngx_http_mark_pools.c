@@ -238,6 +238,8 @@ ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
         pool = poolp[i];
 
         pool->node = ngx_http_mark_pool_node(shm, pool);
+        pool->cycle = mmcf->cycle;
+        pool->loaded = cycle;
         pool->mutex = &shpool->mutex;
         pool->shm = shm;
         pool->seat = seat;
@@ -281,7 +283,10 @@ ngx_http_mark_pools_init_process(ngx_http_mark_main_conf_t *mmcf,
 }
 
 
-/* Worker 0 looks after what others may have left behind. */
+/*
+ * Worker 0 looks after what others may have left behind.  With "master_process
+ * off" this is called once too early, and again.
+ */
 
 void
 ngx_http_mark_pools_init_worker(ngx_http_mark_main_conf_t *mmcf,
@@ -290,7 +295,7 @@ ngx_http_mark_pools_init_worker(ngx_http_mark_main_conf_t *mmcf,
     ngx_uint_t              i;
     ngx_http_mark_pool_t  **poolp;
 
-    if (ngx_worker != 0) {
+    if (ngx_worker != 0 || ngx_event_timer_rbtree.root == NULL) {
         return;
     }
 
@@ -320,7 +325,7 @@ ngx_http_mark_pool_tick(ngx_event_t *ev)
 
     pool = ev->data;
 
-    if (ngx_exiting) {
+    if (ngx_exiting || pool->loaded != ngx_cycle) {
         return;
     }
 
