@@ -196,12 +196,14 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
     alone = usec;
 
     /*
-     * What is known to serve one at a time has begun with this one when it was
-     * done with the last: so it is learned from under any load.
+     * What is said to serve one at a time has begun with this one when it was
+     * done with the last: so it is learned from under any load.  If that is
+     * not so, each has its part of the time at least.
      */
 
     if (slot->concurrency == 1 && slot->last_done > claim->sent) {
-        alone = ngx_max(now - slot->last_done, 1);
+        alone = ngx_max(now - slot->last_done, usec / claim->beside);
+        alone = ngx_max(alone, 1);
         beside = 1;
     }
 

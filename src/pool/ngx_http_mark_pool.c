@@ -158,6 +158,7 @@ ngx_http_mark_pool_enter(ngx_http_mark_pool_t *pool, ngx_http_mark_queue_t *q,
     q->claim.reason = choice.reason;
 
     ngx_http_mark_claim_place(pool, &q->claim, choice.peer, now);
+    state->max_rows = node->slots[choice.peer].max_batch;
     rc = NGX_OK;
 
 done:
