@@ -89,6 +89,13 @@ static ngx_command_t  ngx_http_mark_commands[] = {
       0,
       NULL },
 
+    { ngx_string("mark_hedge"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_mark_hedge_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("mark_batch_key"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_mark_batch_key,
@@ -238,6 +245,7 @@ ngx_http_mark_init(ngx_conf_t *cf)
     }
 
     ngx_http_mark_gates_bind(mmcf);
+    ngx_http_mark_hedge_check(cf, mmcf);
 
     if (ngx_http_mark_counters_zone(cf) != NGX_OK) {
         return NGX_ERROR;

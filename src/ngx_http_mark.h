@@ -134,6 +134,7 @@ typedef struct {
     ngx_msec_t                 delay;
     ngx_uint_t                 max_queue;   /* 0 is no limit */
     ngx_uint_t                 timeout_action;
+    ngx_msec_t                 hedge;       /* after; 0 is never */
     ngx_array_t               *sizes;       /* ngx_uint_t, ascending */
     ngx_array_t               *keys;        /* ngx_http_complex_value_t */
     ngx_array_t               *ignored;     /* ngx_hash_key_t */
@@ -158,7 +159,15 @@ typedef struct {
     ngx_http_mark_counters_t  *counters;
     ngx_http_mark_overflow_state_t  *overflow_state;
     unsigned                   body_replaced:1;
+
+    unsigned                   hedge_here:1;    /* mark_hedge stands in it */
 } ngx_http_mark_loc_conf_t;
+
+
+/* Its requests go by carriers, be it one by one: only these are hedged. */
+
+#define ngx_http_mark_hedges(conf)                                           \
+    ((conf)->hedge && (conf)->pool)
 
 
 /* A request in a line. */
@@ -228,7 +237,19 @@ typedef struct {
     ngx_uint_t                 beside;      /* a place of the peer had */
     ngx_uint_t                 reason;      /* mark_select_reason_t */
     uint64_t                   expected;    /* usec, 0: not known */
+    uint64_t                   bound;       /* the same, nearly always */
+    unsigned                   once:1;      /* to no peer again, a hedge is */
+                                            /* there */
 } ngx_http_mark_claim_t;
+
+
+/* Which of two was faster. */
+
+typedef enum {
+    NGX_HTTP_MARK_HEDGE_NONE = 0,    /* there was one */
+    NGX_HTTP_MARK_HEDGE_LOST,
+    NGX_HTTP_MARK_HEDGE_WON
+} ngx_http_mark_hedge_e;
 
 
 /* Of the peer that a request had last, for the log line. */
@@ -237,6 +258,7 @@ typedef struct {
     ngx_uint_t                 reason;      /* mark_select_reason_t */
     uint64_t                   expected;    /* usec, 0: not known */
     u_char                     class[32];
+    ngx_http_mark_hedge_e      hedge;
 } ngx_http_mark_decision_t;
 
 
@@ -451,6 +473,13 @@ struct ngx_http_mark_batch_s {
 
     ngx_http_mark_away_t       overflow;
 
+    /* see ngx_http_mark_hedge.c */
+
+    ngx_http_mark_batch_t     *twin;        /* its hedge, or NULL */
+    ngx_http_mark_batch_t     *of;          /* of a hedge; else NULL */
+    ngx_uint_t                *tried;       /* peers of both, a bit a slot */
+    ngx_event_t                hedge;       /* a timer */
+
     unsigned                   away:1;      /* it overflowed */
     unsigned                   retry:1;     /* a part of a failed batch */
     unsigned                   left:1;      /* a client has */
@@ -463,6 +492,9 @@ struct ngx_http_mark_batch_s {
     unsigned                   oversize:1;  /* the reply, for us */
     unsigned                   replaced:1;  /* the body was not sent */
     unsigned                   cached:1;
+    unsigned                   ended:1;     /* the carrier has */
+    unsigned                   settled:1;   /* members have their answer */
+    unsigned                   lost:1;      /* to its twin */
 };
 
 

@@ -71,6 +71,7 @@ ngx_http_mark_create_loc_conf(ngx_conf_t *cf)
     conf->delay = NGX_CONF_UNSET_MSEC;
     conf->max_queue = NGX_CONF_UNSET_UINT;
     conf->timeout_action = NGX_CONF_UNSET_UINT;
+    conf->hedge = NGX_CONF_UNSET_MSEC;
     conf->sizes = NGX_CONF_UNSET_PTR;
     conf->keys = NGX_CONF_UNSET_PTR;
     conf->ignored = NGX_CONF_UNSET_PTR;
@@ -109,6 +110,7 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->max_queue, prev->max_queue, 0);
     ngx_conf_merge_uint_value(conf->timeout_action, prev->timeout_action,
                               NGX_HTTP_MARK_DELAY);
+    ngx_conf_merge_msec_value(conf->hedge, prev->hedge, 0);
     ngx_conf_merge_ptr_value(conf->sizes, prev->sizes, NULL);
     ngx_conf_merge_ptr_value(conf->keys, prev->keys, NULL);
 

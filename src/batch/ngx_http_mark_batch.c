@@ -260,8 +260,14 @@ ngx_http_mark_batch_left(ngx_http_mark_batch_t *batch)
     batch->members--;
     batch->left = 1;
 
-    if (batch->members == 0) {
-        ngx_http_mark_carrier_cancel(batch);
+    if (batch->members) {
+        return;
+    }
+
+    ngx_http_mark_carrier_cancel(batch);
+
+    if (batch->twin) {
+        ngx_http_mark_carrier_cancel(batch->twin);
     }
 }
 
@@ -275,12 +281,20 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     ngx_uint_t             i;
     ngx_http_mark_fate_e   fate;
 
+    batch = ngx_http_mark_hedge_done(batch);
+
+    if (batch == NULL) {
+        return;
+    }
+
     now = ngx_http_mark_now();
     batch->answered = now;
 
     /* a large one is as much memory as the answers will be */
 
-    (void) ngx_pfree(batch->pool, batch->body->start);
+    if (batch->twin == NULL) {
+        (void) ngx_pfree(batch->pool, batch->body->start);
+    }
 
     for (i = 0; i < batch->nslots; i++) {
         if (batch->slots[i]) {
@@ -311,7 +325,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     ngx_http_mark_queue_run(batch->queue);
 
     if (batch->members == 0) {
-        ngx_destroy_pool(batch->pool);
+        ngx_http_mark_hedge_free(batch);
         return;
     }
 
@@ -344,7 +358,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
         ngx_http_mark_batch_deliver(batch, fate);
     }
 
-    ngx_destroy_pool(batch->pool);
+    ngx_http_mark_hedge_free(batch);
 }
 
 

@@ -85,9 +85,20 @@ void ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch);
 ngx_http_mark_fate_e ngx_http_mark_batch_fate(
     ngx_http_mark_batch_t *batch);
 
+char *ngx_http_mark_hedge_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+void ngx_http_mark_hedge_check(ngx_conf_t *cf,
+    ngx_http_mark_main_conf_t *mmcf);
+ngx_uint_t ngx_http_mark_hedge_on(ngx_http_mark_batch_t *batch);
+uint64_t ngx_http_mark_hedge_after(uint64_t bound);
+void ngx_http_mark_hedge_arm(ngx_http_mark_batch_t *batch, uint64_t bound);
+ngx_http_mark_batch_t *ngx_http_mark_hedge_done(ngx_http_mark_batch_t *batch);
+void ngx_http_mark_hedge_free(ngx_http_mark_batch_t *batch);
+
 ngx_int_t ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
     ngx_http_mark_ctx_t *leader);
 void ngx_http_mark_carrier_cancel(ngx_http_mark_batch_t *batch);
+void ngx_http_mark_carrier_abort(ngx_http_mark_batch_t *batch);
 ngx_http_mark_batch_t *ngx_http_mark_carrier_batch(ngx_http_request_t *r);
 ngx_uint_t ngx_http_mark_carrier_peers(ngx_http_request_t *r);
 ngx_int_t ngx_http_mark_carrier_init(ngx_cycle_t *cycle,

@@ -358,6 +358,10 @@ ngx_http_mark_capture_finish(ngx_http_mark_batch_t *batch,
     ngx_uint_t                  i;
     ngx_http_upstream_state_t  *from, *state;
 
+    if (batch->settled) {
+        return;
+    }
+
     if (batch->away) {
         ngx_http_mark_overflow_finish(batch, r);
     }

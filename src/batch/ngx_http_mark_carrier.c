@@ -135,18 +135,31 @@ ngx_http_mark_carrier_start(ngx_http_mark_batch_t *batch,
 void
 ngx_http_mark_carrier_cancel(ngx_http_mark_batch_t *batch)
 {
+    ngx_http_request_t  *r;
+
+    r = batch->carrier;
+
+    if (r && r->upstream && r->upstream->conf->ignore_client_abort
+        && !ngx_exiting)
+    {
+        return;
+    }
+
+    ngx_http_mark_carrier_abort(batch);
+}
+
+
+/* The same, whatever the location says of clients that leave. */
+
+void
+ngx_http_mark_carrier_abort(ngx_http_mark_batch_t *batch)
+{
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
 
     r = batch->carrier;
 
     if (r == NULL) {
-        return;
-    }
-
-    if (r->upstream && r->upstream->conf->ignore_client_abort
-        && !ngx_exiting)
-    {
         return;
     }
 

@@ -432,7 +432,9 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
 
     batch = NULL;
 
-    if (load->n > 1 || reason == MARK_POLICY_OVERFLOW) {
+    if (load->n > 1 || reason == MARK_POLICY_OVERFLOW
+        || ngx_http_mark_hedges(q->conf))
+    {
         batch = ngx_http_mark_batch_create(q, load->n, name, &load->flight);
 
         if (batch && reason == MARK_POLICY_OVERFLOW) {
@@ -477,7 +479,9 @@ ngx_http_mark_queue_dispatch(ngx_http_mark_queue_t *q,
         if (batch) {
             ngx_http_mark_batch_add(batch, ctx);
 
-        } else if (load->n == 1 && reason != MARK_POLICY_OVERFLOW) {
+        } else if (load->n == 1 && reason != MARK_POLICY_OVERFLOW
+                   && !ngx_http_mark_hedges(q->conf))
+        {
             ctx->queue = q;
             ctx->flight = load->flight;
             ngx_http_mark_alone(ctx, name);

@@ -49,6 +49,7 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
 
     if (batch->answer.err_status) {
         return (batch->answer.err_status == batch->answer.upstream_status
+                && batch->nslots > 1
                 && mark_policy_blames_member(batch->answer.err_status))
                ? NGX_HTTP_MARK_HALVES : NGX_HTTP_MARK_ERROR;
     }
@@ -89,7 +90,10 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
         return NGX_HTTP_MARK_APART;
     }
 
-    return mark_policy_blames_member(batch->answer.status)
+    /* to a batch of one it says whose it is */
+
+    return batch->nslots > 1
+           && mark_policy_blames_member(batch->answer.status)
            ? NGX_HTTP_MARK_HALVES : NGX_HTTP_MARK_SAME;
 }
 

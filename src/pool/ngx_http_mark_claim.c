@@ -159,10 +159,13 @@ ngx_http_mark_claim_placed(ngx_http_mark_pool_t *pool,
 
     claim->rows = rows;
     claim->expected = 0;
+    claim->bound = 0;
 
     if (mark_latency_known(peer.latency)) {
         claim->expected = (slot->in_flight <= limit)
                           ? time : slot->free_at - claim->sent;
+        claim->bound = claim->expected
+                       + mark_latency_bound(peer.latency, rows) - time;
     }
 
     slot->last_sent = claim->sent;
@@ -220,7 +223,9 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
 
     slot->free_at = (limit == 1) ? left : ngx_min(slot->free_at, left);
 
-    if (how != NGX_HTTP_MARK_CLAIM_UNUSED) {
+    if (how != NGX_HTTP_MARK_CLAIM_UNUSED
+        && how != NGX_HTTP_MARK_CLAIM_BEATEN)
+    {
         slot->busy += usec;
         slot->cost += slot->price * usec
                       / (3.6e9 * ngx_max(limit, claim->beside));
@@ -248,6 +253,15 @@ ngx_http_mark_claim_ended(ngx_http_mark_pool_t *pool,
         event = MARK_OUTLIER_FAILURE;
         slot->failures++;
         slot->failed = now;
+        break;
+
+    case NGX_HTTP_MARK_CLAIM_BEATEN:
+
+        /* it is not for others to say that it was too slow, by its own time */
+
+        event = (claim->bound
+                 && usec > ngx_http_mark_hedge_after(claim->bound))
+                ? MARK_OUTLIER_FAILURE : MARK_OUTLIER_ABANDONED;
         break;
 
     default: /* NGX_HTTP_MARK_CLAIM_UNUSED */

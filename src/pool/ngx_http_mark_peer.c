@@ -92,11 +92,14 @@ ngx_http_mark_peer_init(ngx_http_request_t *r,
     ngx_pool_cleanup_t     *cln;
     ngx_http_mark_pool_t   *pool;
     ngx_http_mark_peer_t   *peer;
+    ngx_http_mark_batch_t  *batch;
     ngx_peer_connection_t  *pc;
 
     pool = ngx_http_mark_pool_of(uscf);
     n = 8 * sizeof(ngx_uint_t);
     n = (pool->nslots + n - 1) / n;
+
+    batch = ngx_http_mark_carrier_batch(r);
 
     peer = ngx_pcalloc(r->pool, sizeof(ngx_http_mark_peer_t)
                                 + n * sizeof(ngx_uint_t));
@@ -112,6 +115,25 @@ ngx_http_mark_peer_init(ngx_http_request_t *r,
     peer->request = r;
     peer->tried = (ngx_uint_t *) &peer[1];
     peer->claim.pool = pool;
+
+    /* what a batch and its hedge have tried is one, and outlives them */
+
+    if (batch && batch->conf->pool == pool && ngx_http_mark_hedge_on(batch)) {
+
+        if (batch->of) {
+            batch = batch->of;
+        }
+
+        if (batch->tried == NULL) {
+            batch->tried = ngx_pcalloc(batch->pool, n * sizeof(ngx_uint_t));
+            if (batch->tried == NULL) {
+                return NGX_ERROR;
+            }
+        }
+
+        peer->tried = batch->tried;
+    }
+
     peer->claim.slot = -1;
 
     ngx_http_mark_peer_kind(peer);
@@ -218,6 +240,9 @@ ngx_http_mark_peer_get(ngx_peer_connection_t *pc, void *data)
         return NGX_ERROR;
     }
 
+    batch = ngx_http_mark_carrier_batch(peer->request);
+    peer->claim.once = (batch && (batch->of || batch->twin));
+
     pc->cached = 0;
     pc->connection = NULL;
 
@@ -267,10 +292,9 @@ ngx_http_mark_peer_get(ngx_peer_connection_t *pc, void *data)
     peer->decision.expected = peer->claim.expected;
     ngx_memcpy(peer->decision.class, slot->class, sizeof(slot->class));
 
-    batch = ngx_http_mark_carrier_batch(peer->request);
-
     if (batch) {
         batch->answer.decision = peer->decision;
+        ngx_http_mark_hedge_arm(batch, peer->claim.bound);
     }
 
     ngx_log_debug5(NGX_LOG_DEBUG_HTTP, pc->log, 0,
@@ -304,9 +328,16 @@ static ngx_http_mark_claim_e
 ngx_http_mark_peer_how(ngx_http_request_t *r, ngx_connection_t *c,
     ngx_uint_t state)
 {
-    ngx_uint_t            status;
-    ngx_event_pipe_t     *p;
-    ngx_http_upstream_t  *u;
+    ngx_uint_t              status;
+    ngx_event_pipe_t       *p;
+    ngx_http_upstream_t    *u;
+    ngx_http_mark_batch_t  *batch;
+
+    batch = ngx_http_mark_carrier_batch(r);
+
+    if (batch && batch->lost) {
+        return NGX_HTTP_MARK_CLAIM_BEATEN;
+    }
 
     u = r->upstream;
     status = u->headers_in.status_n;

@@ -26,6 +26,9 @@
 /* A kind that was used within so many usec keeps its place in the tables. */
 #define NGX_HTTP_MARK_KIND_KEPT  60000000
 
+/* A hedge that finds no place looks again after so long, at least; usec. */
+#define NGX_HTTP_MARK_AGAIN      10000
+
 
 static ngx_uint_t ngx_http_mark_pool_picture(ngx_http_mark_pool_t *pool,
     ngx_uint_t kind, ngx_uint_t *tried, uint64_t now);
@@ -236,7 +239,7 @@ ngx_http_mark_pool_claim(ngx_http_mark_claim_t *claim, ngx_uint_t *tried,
 
     mark_select(pool->peers, node->top, &batch, &choice);
 
-    if (choice.peer == -1 && retry) {
+    if (choice.peer == -1 && retry && !claim->once) {
 
         /* all that are left had it: one of them again */
 
@@ -253,6 +256,85 @@ ngx_http_mark_pool_claim(ngx_http_mark_claim_t *claim, ngx_uint_t *tried,
         node->explored = now;
         node->slots[choice.peer].explored++;
     }
+
+    claim->reason = choice.reason;
+
+    ngx_http_mark_claim_place(pool, claim, choice.peer, now);
+    ngx_http_mark_claim_placed(pool, claim, &node->slots[choice.peer],
+                              claim->rows);
+    rc = NGX_OK;
+
+done:
+
+    ngx_shmtx_unlock(pool->mutex);
+
+    return rc;
+}
+
+
+/*
+ * Claims a peer for a copy of what is in flight: one that has not had it, has
+ * a place and is expected to be done before the deadline.  NGX_AGAIN: there
+ * may be a place *again usec later; NGX_DECLINED: there is no such peer, or the
+ * budget is spent.
+ */
+
+ngx_int_t
+ngx_http_mark_pool_hedge(ngx_http_mark_claim_t *claim, ngx_uint_t *tried,
+    uint64_t *again)
+{
+    uint64_t                    now, time;
+    ngx_int_t                   rc;
+    ngx_uint_t                  kind;
+    mark_select_peer_t         *peer;
+    mark_select_batch_t         batch;
+    mark_select_choice_t        choice;
+    ngx_http_mark_pool_t       *pool;
+    ngx_http_mark_pool_node_t  *node;
+
+    pool = claim->pool;
+    node = pool->node;
+    now = ngx_http_mark_now();
+    rc = NGX_DECLINED;
+
+    batch.now = now;
+    batch.rows = claim->rows;
+    batch.waiting = 0;
+    batch.deadline = claim->deadline;
+    batch.explore = 0;
+
+    ngx_shmtx_lock(pool->mutex);
+
+    kind = ngx_http_mark_pool_kind(pool, claim->kind, now);
+    (void) ngx_http_mark_pool_picture(pool, kind, tried, now);
+
+    mark_select(pool->peers, node->top, &batch, &choice);
+
+    if (choice.peer == -1) {
+        goto done;
+    }
+
+    peer = &pool->peers[choice.peer];
+    time = mark_latency_mean(peer->latency, claim->rows);
+
+    if (claim->deadline
+        && ngx_max(choice.start, now) + time >= claim->deadline)
+    {
+        goto done;
+    }
+
+    if (peer->concurrency && peer->in_flight >= peer->concurrency) {
+        *again = ngx_max(choice.start, now + NGX_HTTP_MARK_AGAIN) - now;
+        rc = NGX_AGAIN;
+        goto done;
+    }
+
+    if (!mark_retry_budget_take(&node->retries, &pool->retries, now)) {
+        node->retry_refused++;
+        goto done;
+    }
+
+    node->hedged++;
 
     claim->reason = choice.reason;
 

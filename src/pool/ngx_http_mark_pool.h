@@ -218,7 +218,8 @@ typedef enum {
     NGX_HTTP_MARK_CLAIM_ALIVE,       /* of its time nothing is to be learned */
     NGX_HTTP_MARK_CLAIM_ERROR,       /* an answer, of 5xx */
     NGX_HTTP_MARK_CLAIM_FAILED,      /* none */
-    NGX_HTTP_MARK_CLAIM_UNUSED       /* it was not sent, or given up */
+    NGX_HTTP_MARK_CLAIM_UNUSED,      /* it was not sent, or given up */
+    NGX_HTTP_MARK_CLAIM_BEATEN       /* given up: another peer was faster */
 } ngx_http_mark_claim_e;
 
 
@@ -280,6 +281,8 @@ ngx_int_t ngx_http_mark_pool_enter(ngx_http_mark_pool_t *pool,
     ngx_http_mark_queue_t *q, mark_policy_state_t *state, ngx_uint_t force);
 ngx_int_t ngx_http_mark_pool_claim(ngx_http_mark_claim_t *claim,
     ngx_uint_t *tried, ngx_uint_t retry);
+ngx_int_t ngx_http_mark_pool_hedge(ngx_http_mark_claim_t *claim,
+    ngx_uint_t *tried, uint64_t *again);
 ngx_uint_t ngx_http_mark_pool_kind(ngx_http_mark_pool_t *pool, uint32_t hash,
     uint64_t now);
 ngx_uint_t ngx_http_mark_pool_places(ngx_http_mark_pool_t *pool);

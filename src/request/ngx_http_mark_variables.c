@@ -24,6 +24,8 @@ static ngx_int_t ngx_http_mark_variable_choice(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mark_variable_expected(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_mark_variable_hedged(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 
 
 #define NGX_HTTP_MARK_QUEUE_TIME  0
@@ -74,6 +76,10 @@ static ngx_http_variable_t  ngx_http_mark_vars[] = {
 
     /* seconds that it was expected to take */
     { ngx_string("mark_predicted"), NULL, ngx_http_mark_variable_expected,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /* whose answer it is, if its batch was sent to two servers */
+    { ngx_string("mark_hedged"), NULL, ngx_http_mark_variable_hedged,
       0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
@@ -330,4 +336,24 @@ ngx_http_mark_variable_expected(ngx_http_request_t *r,
                                                decision->expected / 1000000,
                                                decision->expected % 1000000)
                                        - p);
+}
+
+
+static ngx_int_t
+ngx_http_mark_variable_hedged(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    const char           *text;
+    ngx_http_mark_ctx_t  *ctx;
+
+    ctx = ngx_http_mark_get_ctx(r);
+
+    if (ctx == NULL || ctx->decision.hedge == NGX_HTTP_MARK_HEDGE_NONE) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    text = (ctx->decision.hedge == NGX_HTTP_MARK_HEDGE_WON) ? "won" : "lost";
+
+    return ngx_http_mark_variable_text(v, (u_char *) text, ngx_strlen(text));
 }
