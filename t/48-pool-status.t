@@ -54,7 +54,7 @@ http {
         mark_server 127.0.0.1:%%PORT_8081%% class=cpu price=1;
     }
 
-    # nothing listens at the first, which is never ejected
+    # the first is cheap, goes away, and is never ejected
 
     upstream again {
         mark_balance slo retries=100% max_ejected=0;
@@ -193,6 +193,10 @@ is($s->{class}, 'gpu', 'failures: class');
 
 # Batches count for the budget of retries as other requests do: beside the
 # share of them there is one a second.
+
+my $gone = $t->backend(8083);
+http_post($p, '/again', '{"instances": [1]}') for 1 .. 40;
+$gone->stop;
 
 is(scalar(grep { http_post($p, '/again', '{"instances": [1]}')->{status} == 200
           } 1 .. 30),
