@@ -325,7 +325,14 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
 
     ngx_shmtx_lock(&shpool->mutex);
 
+    /* the seat that is taken may be one that a dead process still has */
+
     ngx_http_mark_pools_bury(shm);
+
+    for (node = shm->nodes; node; node = node->next) {
+        ngx_http_mark_overflow_bury(&node->overflow, shm,
+                                    ngx_http_mark_now());
+    }
 
     for (seat = 0; seat < NGX_HTTP_MARK_SEATS; seat++) {
         if (!ngx_http_mark_alive(shm->seats[seat])
@@ -347,9 +354,6 @@ ngx_http_mark_counters_init_process(ngx_cycle_t *cycle)
         for (node = shm->nodes; node; node = node->next) {
             node->counters[seat].queued = 0;
             node->counters[seat].in_flight = 0;
-
-            ngx_http_mark_overflow_bury(&node->overflow, seat,
-                                        ngx_http_mark_now());
         }
     }
 

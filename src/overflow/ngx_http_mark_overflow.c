@@ -30,6 +30,10 @@
 /* A location that was too slow is tried again after so long; usec. */
 #define NGX_HTTP_MARK_OVERFLOW_STALE  5000000
 
+/* With all places taken, dead processes are looked for so often; usec. */
+#define NGX_HTTP_MARK_OVERFLOW_BURY   1000000
+
+
 /* What would be too late, the most urgent first. */
 
 typedef struct {
@@ -53,8 +57,9 @@ static uint64_t ngx_http_mark_overflow_when(ngx_http_mark_queue_t *q,
 static ngx_uint_t ngx_http_mark_overflow_ours(ngx_http_mark_lost_t *lost);
 static ngx_int_t ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
     ngx_http_mark_lost_t *lost, ngx_http_mark_load_t *load, uint64_t now);
-static ngx_uint_t ngx_http_mark_overflow_limits(ngx_http_mark_queue_t *q,
-    mark_budget_limits_t *limits);
+static mark_budget_status_t ngx_http_mark_overflow_budget(
+    ngx_http_mark_queue_t *q, uint64_t cost, mark_budget_limits_t *limits,
+    uint64_t now);
 static void ngx_http_mark_overflow_take(ngx_http_mark_line_t *line,
     ngx_http_mark_lost_t *lost, ngx_http_mark_load_t *load, uint64_t now);
 static void ngx_http_mark_overflow_refuse(ngx_http_mark_queue_t *q,
@@ -349,7 +354,7 @@ ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
 
     ngx_shmtx_lock(q->main->mutex);
 
-    if (ngx_http_mark_overflow_limits(q, &limits) == 0) {
+    if (ngx_http_mark_overflow_limits(q->conf, &limits) == 0) {
         kept = NGX_HTTP_MARK_KEPT_DISARMED;
         goto done;
     }
@@ -373,7 +378,7 @@ ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
 
     cost = ngx_max(o->expected, q->conf->overflow->request_cost);
 
-    switch (mark_budget_take(&o->budget, &limits, now, cost)) {
+    switch (ngx_http_mark_overflow_budget(q, cost, &limits, now)) {
 
     case MARK_BUDGET_OK:
         rc = NGX_OK;
@@ -424,26 +429,55 @@ done:
 }
 
 
-/* What the directive and the plan allow; 0: nothing. */
+/* A place that a dead process holds is none. */
 
-static ngx_uint_t
-ngx_http_mark_overflow_limits(ngx_http_mark_queue_t *q,
+static mark_budget_status_t
+ngx_http_mark_overflow_budget(ngx_http_mark_queue_t *q, uint64_t cost,
+    mark_budget_limits_t *limits, uint64_t now)
+{
+    ngx_slab_pool_t                 *shpool;
+    mark_budget_status_t             status;
+    ngx_http_mark_overflow_state_t  *o;
+
+    o = q->conf->overflow_state;
+
+    status = mark_budget_take(&o->budget, limits, now, cost);
+
+    if (status != MARK_BUDGET_CONCURRENCY
+        || now < o->buried + NGX_HTTP_MARK_OVERFLOW_BURY)
+    {
+        return status;
+    }
+
+    shpool = (ngx_slab_pool_t *) q->main->zone->shm.addr;
+
+    o->buried = now;
+    ngx_http_mark_overflow_bury(o, shpool->data, now);
+
+    return mark_budget_take(&o->budget, limits, now, cost);
+}
+
+
+/* What the directive and the plan allow; 0: nothing.  With the lock held. */
+
+ngx_uint_t
+ngx_http_mark_overflow_limits(ngx_http_mark_loc_conf_t *mlcf,
     mark_budget_limits_t *limits)
 {
-    double                     rate, concurrency, cost;
-    ngx_uint_t                 armed;
-    mark_plan_overflow_t      *plan;
-    ngx_http_mark_overflow_t  *overflow;
-    ngx_http_mark_pool_node_t *node;
+    double                      rate, concurrency, cost;
+    ngx_uint_t                  armed;
+    mark_plan_overflow_t       *plan;
+    ngx_http_mark_overflow_t   *overflow;
+    ngx_http_mark_pool_node_t  *node;
 
-    overflow = q->conf->overflow;
+    overflow = mlcf->overflow;
 
     rate = overflow->rate;
     concurrency = overflow->concurrency;
     cost = overflow->cost;
     armed = overflow->armed;
 
-    node = q->conf->pool ? q->conf->pool->node : NULL;
+    node = mlcf->pool ? mlcf->pool->node : NULL;
 
     /* a plan that has expired no longer spends anybody's money */
 

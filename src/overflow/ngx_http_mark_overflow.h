@@ -44,6 +44,7 @@ struct ngx_http_mark_overflow_state_s {
     mark_outlier_t             outlier;
     uint64_t                   last_sent;    /* usec */
     uint64_t                   not_before;   /* usec; as it asked for */
+    uint64_t                   buried;       /* usec; looked for the dead */
     uint64_t                   expected;     /* nano-dollars a batch */
     uint64_t                   spent;        /* nano-dollars, ever */
 
@@ -76,8 +77,12 @@ struct ngx_http_mark_overflow_s {
 char *ngx_http_mark_overflow(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_mark_overflow_bind(ngx_conf_t *cf,
     ngx_http_mark_main_conf_t *mmcf);
+ngx_uint_t ngx_http_mark_overflow_limits(ngx_http_mark_loc_conf_t *mlcf,
+    mark_budget_limits_t *limits);
+
+/* What processes had in flight that are no more; with the lock held. */
 void ngx_http_mark_overflow_bury(ngx_http_mark_overflow_state_t *o,
-    ngx_uint_t seat, uint64_t now);
+    ngx_http_mark_shm_t *shm, uint64_t now);
 
 /* MARK_POLICY_WAIT, or a load of what the servers would answer too late. */
 mark_policy_reason_t ngx_http_mark_overflow_look(ngx_http_mark_queue_t *q,

@@ -135,19 +135,26 @@ ngx_http_mark_overflow_failed(ngx_http_mark_batch_t *batch)
 }
 
 
-/*
- * A process died with batches in flight, whose cost is taken for spent; with
- * the lock held.
- */
+/* Nobody will tell what those cost: it is taken for spent. */
 
 void
 ngx_http_mark_overflow_bury(ngx_http_mark_overflow_state_t *o,
-    ngx_uint_t seat, uint64_t now)
+    ngx_http_mark_shm_t *shm, uint64_t now)
 {
-    if (o->held[seat] || o->reserved[seat]) {
-        mark_budget_forfeit(&o->budget, now, o->held[seat],
-                            o->reserved[seat]);
-        o->held[seat] = 0;
-        o->reserved[seat] = 0;
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_HTTP_MARK_SEATS; i++) {
+
+        if ((o->held[i] == 0 && o->reserved[i] == 0)
+            || ngx_http_mark_alive(shm->seats[i]))
+        {
+            continue;
+        }
+
+        mark_budget_forfeit(&o->budget, now, o->held[i], o->reserved[i]);
+
+        o->spent += o->reserved[i];
+        o->held[i] = 0;
+        o->reserved[i] = 0;
     }
 }
