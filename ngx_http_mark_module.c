@@ -27,6 +27,7 @@ static ngx_conf_num_bounds_t  ngx_http_mark_bounds = {
 static ngx_conf_enum_t  ngx_http_mark_timeout_actions[] = {
     { ngx_string("delay"), NGX_HTTP_MARK_DELAY },
     { ngx_string("reject"), NGX_HTTP_MARK_REJECT },
+    { ngx_string("overflow"), NGX_HTTP_MARK_OVERFLOW },
     { ngx_null_string, 0 }
 };
 

@@ -46,6 +46,7 @@
 /* mark_timeout_action */
 #define NGX_HTTP_MARK_DELAY     0
 #define NGX_HTTP_MARK_REJECT    1
+#define NGX_HTTP_MARK_OVERFLOW  2
 
 /* Values of mark_batch_key. */
 #define NGX_HTTP_MARK_MAX_KEYS  8

@@ -288,6 +288,7 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
     }
 
     now = ngx_http_mark_now();
+    fate = NGX_HTTP_MARK_SPLIT;
     batch->answered = now;
 
     /* a large one is as much memory as the answers will be */
@@ -310,7 +311,14 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
            ? ngx_max(now - batch->sent, 1) : 0;
 
     if (batch->away) {
-        ngx_http_mark_overflow_done(batch, usec);
+
+        /* what is answered to nobody is not looked at */
+
+        if (batch->members) {
+            fate = ngx_http_mark_batch_fate(batch);
+        }
+
+        ngx_http_mark_overflow_done(batch, fate, usec);
 
     } else {
         ngx_http_mark_service_answered(batch->queue, &batch->flight, usec,
@@ -329,11 +337,13 @@ ngx_http_mark_batch_done(ngx_http_mark_batch_t *batch)
         return;
     }
 
-    fate = ngx_http_mark_batch_fate(batch);
+    if (!batch->away) {
+        fate = ngx_http_mark_batch_fate(batch);
 
-    /* what failed elsewhere has the servers left, if there is time */
+    } else if (fate != NGX_HTTP_MARK_SPLIT) {
 
-    if (batch->away && fate != NGX_HTTP_MARK_SPLIT) {
+        /* what failed elsewhere has the servers left, if there is time */
+
         fate = NGX_HTTP_MARK_APART;
     }
 

@@ -18,7 +18,7 @@ ngx_http_mark_batch_fate(ngx_http_mark_batch_t *batch)
 
         /* the location's proxy_set_body, or the like, sent something else */
 
-        if (!batch->conf->body_replaced) {
+        if (!batch->conf->body_replaced && !batch->away) {
             batch->conf->body_replaced = 1;
             ngx_http_mark_service(batch->queue)->replaced = 1;
 
@@ -125,7 +125,7 @@ ngx_http_mark_batch_split(ngx_http_mark_batch_t *batch)
     switch (status) {
 
     case MARK_CODEC_OK:
-        if (!batch->retry) {
+        if (!batch->retry && !batch->away) {
             ngx_http_mark_service(batch->queue)->unsplit = 0;
             ngx_http_mark_service(batch->queue)->refused = 0;
         }

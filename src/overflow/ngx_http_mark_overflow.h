@@ -97,8 +97,9 @@ void ngx_http_mark_overflow_finish(ngx_http_mark_batch_t *batch,
 void ngx_http_mark_overflow_cancel(ngx_http_mark_queue_t *q,
     ngx_http_mark_away_t *away);
 
-/* It is back; usec 0: without an answer that can be used. */
-void ngx_http_mark_overflow_done(ngx_http_mark_batch_t *batch, uint64_t usec);
+/* It is back; usec 0: not with a whole answer of 200. */
+void ngx_http_mark_overflow_done(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_fate_e fate, uint64_t usec);
 
 extern mark_outlier_conf_t  ngx_http_mark_overflow_outlier;
 

@@ -7,14 +7,19 @@
 
 
 /* One that said "not now" without saying for how long; msec. */
-#define NGX_HTTP_MARK_BACKOFF    1000
+#define NGX_HTTP_MARK_BACKOFF      1000
+
+/* The longest that is believed; seconds. */
+#define NGX_HTTP_MARK_MAX_BACKOFF  3600
 
 /* What a batch is expected to cost falls by this share a batch, and rises */
 /* at once. */
-#define NGX_HTTP_MARK_CHEAPER    0.01
+#define NGX_HTTP_MARK_CHEAPER      0.01
 
 
-static ngx_uint_t ngx_http_mark_overflow_failed(ngx_http_mark_batch_t *batch);
+static ngx_msec_t ngx_http_mark_overflow_wait(ngx_http_upstream_t *u);
+static mark_outlier_event_t ngx_http_mark_overflow_event(
+    ngx_http_mark_batch_t *batch, ngx_http_mark_fate_e fate);
 
 
 /* While its request is still there. */
@@ -29,11 +34,63 @@ ngx_http_mark_overflow_finish(ngx_http_mark_batch_t *batch,
 
     batch->overflow.backoff = ngx_http_mark_lambda_backoff(r);
 
-    if (batch->overflow.backoff == 0
-        && r->headers_out.status == NGX_HTTP_TOO_MANY_REQUESTS)
-    {
-        batch->overflow.backoff = NGX_HTTP_MARK_BACKOFF;
+    if (batch->overflow.backoff == 0 && r->upstream) {
+        batch->overflow.backoff = ngx_http_mark_overflow_wait(r->upstream);
     }
+}
+
+
+/* 429, and 503 with Retry-After, mean "not now"; 0: it is none of these. */
+
+static ngx_msec_t
+ngx_http_mark_overflow_wait(ngx_http_upstream_t *u)
+{
+    ngx_int_t         seconds;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    if (u->headers_in.status_n != NGX_HTTP_TOO_MANY_REQUESTS
+        && u->headers_in.status_n != NGX_HTTP_SERVICE_UNAVAILABLE)
+    {
+        return 0;
+    }
+
+    part = &u->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].hash == 0
+            || h[i].key.len != sizeof("Retry-After") - 1
+            || ngx_strncasecmp(h[i].key.data, (u_char *) "Retry-After",
+                               sizeof("Retry-After") - 1)
+               != 0)
+        {
+            continue;
+        }
+
+        /* or a date, or nonsense */
+
+        seconds = ngx_atoi(h[i].value.data, h[i].value.len);
+
+        return seconds > 0
+               ? ngx_min(seconds, NGX_HTTP_MARK_MAX_BACKOFF) * 1000
+               : NGX_HTTP_MARK_BACKOFF;
+    }
+
+    return u->headers_in.status_n == NGX_HTTP_TOO_MANY_REQUESTS
+           ? NGX_HTTP_MARK_BACKOFF : 0;
 }
 
 
@@ -63,13 +120,12 @@ ngx_http_mark_overflow_cancel(ngx_http_mark_queue_t *q,
 }
 
 
-/* usec 0: without an answer that could be used. */
-
 void
-ngx_http_mark_overflow_done(ngx_http_mark_batch_t *batch, uint64_t usec)
+ngx_http_mark_overflow_done(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_fate_e fate, uint64_t usec)
 {
     uint64_t                         now, cost, reserved;
-    ngx_uint_t                       seat;
+    ngx_uint_t                       seat, ejected;
     mark_outlier_event_t             event;
     ngx_http_mark_main_conf_t       *mmcf;
     ngx_http_mark_overflow_state_t  *o;
@@ -79,9 +135,14 @@ ngx_http_mark_overflow_done(ngx_http_mark_batch_t *batch, uint64_t usec)
     o = batch->conf->overflow_state;
     now = ngx_http_mark_now();
 
+    event = ngx_http_mark_overflow_event(batch, fate);
     reserved = batch->overflow.reserved;
+
+    /* what nobody waited for, or timed out, may be billed all the same */
+
     cost = batch->overflow.known ? batch->overflow.cost
-                                 : batch->conf->overflow->request_cost;
+           : batch->overflow.backoff ? batch->conf->overflow->request_cost
+           : reserved;
 
     ngx_shmtx_lock(mmcf->mutex);
 
@@ -91,8 +152,11 @@ ngx_http_mark_overflow_done(ngx_http_mark_batch_t *batch, uint64_t usec)
     mark_budget_settle(&o->budget, now, reserved, cost);
 
     o->spent += cost;
-    o->expected -= (uint64_t) (o->expected * NGX_HTTP_MARK_CHEAPER);
-    o->expected = ngx_max(o->expected, cost);
+
+    if (batch->overflow.known) {
+        o->expected -= (uint64_t) (o->expected * NGX_HTTP_MARK_CHEAPER);
+        o->expected = ngx_max(o->expected, cost);
+    }
 
     if (batch->overflow.backoff) {
         o->not_before = ngx_max(o->not_before,
@@ -100,38 +164,55 @@ ngx_http_mark_overflow_done(ngx_http_mark_batch_t *batch, uint64_t usec)
                                       * 1000);
     }
 
-    if (usec) {
+    if (usec && event == MARK_OUTLIER_OK) {
         mark_latency_observe(&o->latency, batch->rows, usec, 1);
-        event = MARK_OUTLIER_OK;
-
-    } else if (ngx_http_mark_overflow_failed(batch)) {
-        o->failed++;
-        event = (batch->answer.upstream_status) ? MARK_OUTLIER_5XX
-                                                : MARK_OUTLIER_FAILURE;
-
-    } else {
-        event = MARK_OUTLIER_ABANDONED;
     }
 
-    (void) mark_outlier_event(&o->outlier, &ngx_http_mark_overflow_outlier,
-                              event, batch->sent, 1, now);
+    o->failed += (event == MARK_OUTLIER_5XX || event == MARK_OUTLIER_FAILURE);
+
+    ejected = mark_outlier_event(&o->outlier, &ngx_http_mark_overflow_outlier,
+                                 event, batch->sent, 1, now);
 
     ngx_shmtx_unlock(mmcf->mutex);
+
+    if (ejected) {
+        ngx_log_error(NGX_LOG_WARN, batch->log, 0,
+                      "mark: overflow \"%V\" of location \"%V\" fails, it "
+                      "is left alone for a while",
+                      &batch->conf->overflow->name, &batch->conf->location);
+    }
 }
 
 
 /* What is a member's fault, or only asks for patience, is no failure. */
 
-static ngx_uint_t
-ngx_http_mark_overflow_failed(ngx_http_mark_batch_t *batch)
+static mark_outlier_event_t
+ngx_http_mark_overflow_event(ngx_http_mark_batch_t *batch,
+    ngx_http_mark_fate_e fate)
 {
     ngx_uint_t  status;
+
+    if (batch->overflow.backoff
+        || (batch->members == 0 && !batch->complete))
+    {
+        return MARK_OUTLIER_ABANDONED;
+    }
+
+    if (fate == NGX_HTTP_MARK_SPLIT) {
+        return MARK_OUTLIER_OK;
+    }
 
     status = batch->answer.err_status ? batch->answer.err_status
                                       : batch->answer.status;
 
-    return status >= NGX_HTTP_INTERNAL_SERVER_ERROR
-           && batch->overflow.backoff == 0;
+    if (status >= NGX_HTTP_BAD_REQUEST
+        && status < NGX_HTTP_INTERNAL_SERVER_ERROR)
+    {
+        return MARK_OUTLIER_OK;
+    }
+
+    return batch->answer.upstream_status ? MARK_OUTLIER_5XX
+                                         : MARK_OUTLIER_FAILURE;
 }
 
 
