@@ -137,6 +137,22 @@ ngx_http_mark_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
+    if (conf->timeout_action == NGX_HTTP_MARK_OVERFLOW) {
+
+        if (conf->overflow == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"mark_timeout_action overflow\" needs "
+                          "\"mark_overflow\" in location \"%V\"; or let it "
+                          "be \"reject\" or \"delay\" in %s:%ui",
+                          &conf->location, conf->file, conf->line);
+            return NGX_CONF_ERROR;
+        }
+
+        /* that is what becomes of those that cannot overflow */
+
+        conf->timeout_action = NGX_HTTP_MARK_REJECT;
+    }
+
     if (ngx_http_mark_ignored(cf, &conf->ignored_hash, conf->ignored,
                               &conf->slo_header)
         != NGX_CONF_OK)

@@ -15,8 +15,6 @@ typedef struct {
 
 
 static u_char *ngx_http_mark_prometheus_shared(u_char *p);
-static u_char *ngx_http_mark_prometheus_line(u_char *p, const char *name,
-    ngx_http_mark_loc_conf_t *mlcf, const char *label, const char *value);
 static u_char *ngx_http_mark_prometheus_upstreams(u_char *p,
     ngx_http_mark_main_conf_t *mmcf);
 static u_char *ngx_http_mark_prometheus_learned(u_char *p,
@@ -178,6 +176,7 @@ ngx_http_mark_prometheus(u_char *p, ngx_http_mark_main_conf_t *mmcf,
                                              mlcfp[i], &sets[i].batch_time);
     }
 
+    p = ngx_http_mark_prometheus_overflow(p, mmcf);
     p = ngx_http_mark_prometheus_upstreams(p, mmcf);
 
     return ngx_http_mark_prometheus_shared(p);
@@ -264,7 +263,7 @@ ngx_http_mark_prometheus_head(u_char *p, const char *name, const char *type,
 
 /* A sample but its value. */
 
-static u_char *
+u_char *
 ngx_http_mark_prometheus_line(u_char *p, const char *name,
     ngx_http_mark_loc_conf_t *mlcf, const char *label, const char *value)
 {

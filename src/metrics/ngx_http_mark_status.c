@@ -16,7 +16,8 @@ static u_char *ngx_http_mark_status_json(u_char *p,
 static u_char *ngx_http_mark_status_upstream(u_char *p,
     ngx_http_mark_gate_t *gate);
 static u_char *ngx_http_mark_status_location(u_char *p,
-    ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_counters_t *s);
+    ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_loc_conf_t *mlcf,
+    ngx_http_mark_counters_t *s);
 static u_char *ngx_http_mark_status_learned(u_char *p,
     ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_learned_t *l);
 static u_char *ngx_http_mark_status_rows(u_char *p,
@@ -198,7 +199,7 @@ ngx_http_mark_status_json(u_char *p, ngx_http_mark_main_conf_t *mmcf,
 
     for (i = 0; i < mmcf->locations.nelts; i++) {
         p = ngx_sprintf(p, "%s\n", i ? "," : "");
-        p = ngx_http_mark_status_location(p, mlcfp[i], &sets[i]);
+        p = ngx_http_mark_status_location(p, mmcf, mlcfp[i], &sets[i]);
     }
 
     gatep = mmcf->gates.elts;
@@ -235,8 +236,8 @@ ngx_http_mark_status_upstream(u_char *p, ngx_http_mark_gate_t *gate)
 
 
 static u_char *
-ngx_http_mark_status_location(u_char *p, ngx_http_mark_loc_conf_t *mlcf,
-    ngx_http_mark_counters_t *s)
+ngx_http_mark_status_location(u_char *p, ngx_http_mark_main_conf_t *mmcf,
+    ngx_http_mark_loc_conf_t *mlcf, ngx_http_mark_counters_t *s)
 {
     ngx_uint_t         i;
     ngx_atomic_uint_t  batches;
@@ -285,6 +286,7 @@ ngx_http_mark_status_location(u_char *p, ngx_http_mark_loc_conf_t *mlcf,
                     s->carriers_created, s->carriers_freed, s->queued,
                     s->in_flight);
 
+    p = ngx_http_mark_status_overflow(p, mmcf, mlcf);
     p = ngx_http_mark_status_learned(p, mlcf, &s->learned);
     p = ngx_http_mark_status_rows(p, &s->batch_rows);
     p = ngx_http_mark_status_seconds(p, "queue_seconds", &s->queue_time);

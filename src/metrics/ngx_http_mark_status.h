@@ -14,7 +14,7 @@
  * which escaping can make six times as long, stand in it.
  */
 #define NGX_HTTP_MARK_STATUS_FIXED     8192
-#define NGX_HTTP_MARK_STATUS_LINES     100
+#define NGX_HTTP_MARK_STATUS_LINES     120
 #define NGX_HTTP_MARK_STATUS_LOCATION  (NGX_HTTP_MARK_STATUS_LINES * 128)
 
 
@@ -56,10 +56,17 @@ u_char *ngx_http_mark_prometheus(u_char *p, ngx_http_mark_main_conf_t *mmcf,
     ngx_http_mark_counters_t *sets);
 u_char *ngx_http_mark_prometheus_head(u_char *p, const char *name,
     const char *type, const char *help);
+u_char *ngx_http_mark_prometheus_line(u_char *p, const char *name,
+    ngx_http_mark_loc_conf_t *mlcf, const char *label, const char *value);
 u_char *ngx_http_mark_prometheus_escape(u_char *p, ngx_str_t *text);
 
 size_t ngx_http_mark_prometheus_pools_size(ngx_array_t *views);
 u_char *ngx_http_mark_prometheus_pools(u_char *p, ngx_array_t *views);
+
+u_char *ngx_http_mark_status_overflow(u_char *p,
+    ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_loc_conf_t *mlcf);
+u_char *ngx_http_mark_prometheus_overflow(u_char *p,
+    ngx_http_mark_main_conf_t *mmcf);
 
 
 #endif /* _NGX_HTTP_MARK_STATUS_H_INCLUDED_ */

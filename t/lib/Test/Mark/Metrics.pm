@@ -12,7 +12,7 @@ use Exporter 'import';
 our @EXPORT_OK = qw(parse_metrics);
 
 # what may have a fraction
-my $fraction = qr/_(?:seconds(?:_sum|_total)?|ratio|cost_total)$/;
+my $fraction = qr/_(?:seconds(?:_sum|_total)?|ratio|cost(?:_dollars)?_total)$/;
 
 
 # Samples by name and labels, as the text has them.  Checks the form: HELP and
