@@ -189,7 +189,8 @@ struct ngx_http_mark_item_s {
     ngx_http_mark_ctx_t       *ctx;         /* of the worker whose it is */
     ngx_http_mark_cell_t      *cell;
 
-    unsigned                   kept:1;      /* it could not overflow */
+    unsigned                   kept:1;      /* it may not overflow */
+    unsigned                   counted:1;   /* as one that did not */
 };
 
 

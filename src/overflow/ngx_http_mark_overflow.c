@@ -38,11 +38,13 @@
 
 typedef struct {
     ngx_uint_t                 n;
+    ngx_uint_t                 late;         /* of them; others: no room */
     ngx_uint_t                 rows;
     size_t                     bytes;
     uint64_t                   deadline;     /* the earliest; 0: none */
     ngx_uint_t                 reason;
     unsigned                   full:1;       /* no more may come in */
+    unsigned                   fresh:1;      /* one was not kept before */
     ngx_http_mark_item_t      *items[NGX_HTTP_MARK_LOST];
 } ngx_http_mark_lost_t;
 
@@ -57,6 +59,9 @@ static uint64_t ngx_http_mark_overflow_when(ngx_http_mark_queue_t *q,
 static ngx_uint_t ngx_http_mark_overflow_ours(ngx_http_mark_lost_t *lost);
 static ngx_int_t ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
     ngx_http_mark_lost_t *lost, ngx_http_mark_load_t *load, uint64_t now);
+static ngx_uint_t ngx_http_mark_overflow_slow(
+    ngx_http_mark_overflow_state_t *o, ngx_http_mark_lost_t *lost,
+    uint64_t now);
 static mark_budget_status_t ngx_http_mark_overflow_budget(
     ngx_http_mark_queue_t *q, uint64_t cost, mark_budget_limits_t *limits,
     uint64_t now);
@@ -102,9 +107,7 @@ ngx_http_mark_overflow_look(ngx_http_mark_queue_t *q,
     uint64_t              when;
     ngx_http_mark_lost_t  lost;
 
-    if (line->nitems == 0) {
-        return MARK_POLICY_WAIT;
-    }
+next:
 
     ngx_http_mark_overflow_lost(q, line, state, &lost);
 
@@ -114,7 +117,7 @@ ngx_http_mark_overflow_look(ngx_http_mark_queue_t *q,
 
     if (q->conf->overflow == NULL) {
         ngx_http_mark_overflow_refuse(q, line, &lost);
-        return MARK_POLICY_WAIT;
+        goto next;
     }
 
     when = ngx_http_mark_overflow_when(q, &lost, state->now);
@@ -146,8 +149,15 @@ ngx_http_mark_overflow_look(ngx_http_mark_queue_t *q,
 
     default: /* NGX_DECLINED */
 
-        if (q->conf->timeout_action == NGX_HTTP_MARK_REJECT) {
+        if (q->conf->timeout_action == NGX_HTTP_MARK_REJECT && lost.late) {
             ngx_http_mark_overflow_refuse(q, line, &lost);
+            goto next;
+        }
+
+        /* these go behind the others, which have not been asked for */
+
+        if (lost.fresh) {
+            *again = ngx_min(*again, state->now + NGX_HTTP_MARK_SECOND);
         }
 
         return MARK_POLICY_WAIT;
@@ -179,11 +189,13 @@ ngx_http_mark_overflow_lost(ngx_http_mark_queue_t *q,
     ngx_http_mark_item_t  *item;
 
     lost->n = 0;
+    lost->late = 0;
     lost->rows = 0;
     lost->bytes = 0;
     lost->deadline = 0;
     lost->reason = 0;
     lost->full = 0;
+    lost->fresh = 0;
 
     full = mark_policy_full(&q->policy, state);
     batch = 0;
@@ -210,10 +222,11 @@ ngx_http_mark_overflow_lost(ngx_http_mark_queue_t *q,
 
         if (!beyond
             && finish != NGX_HTTP_MARK_NEVER
-            && (finish == UINT64_MAX
-                || item->deadline == 0
+            && (item->deadline == 0
                 || item->priority == NGX_HTTP_MARK_LATE
-                || finish + MARK_POLICY_MARGIN <= item->deadline))
+                || (finish == UINT64_MAX && state->now < item->deadline)
+                || (finish != UINT64_MAX
+                    && finish + MARK_POLICY_MARGIN <= item->deadline)))
         {
             n++;
             rows += item->rows;
@@ -241,6 +254,7 @@ ngx_http_mark_overflow_lost(ngx_http_mark_queue_t *q,
         }
 
         lost->items[lost->n++] = item;
+        lost->late += !beyond;
         lost->rows += item->rows;
         lost->bytes += item->bytes;
     }
@@ -367,11 +381,7 @@ ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
         goto done;
     }
 
-    if (lost->deadline
-        && mark_latency_known(&o->latency)
-        && now + mark_latency_mean(&o->latency, lost->rows) > lost->deadline
-        && now < o->last_sent + NGX_HTTP_MARK_OVERFLOW_STALE)
-    {
+    if (lost->deadline && ngx_http_mark_overflow_slow(o, lost, now)) {
         kept = NGX_HTTP_MARK_KEPT_SLOW;
         goto done;
     }
@@ -417,8 +427,14 @@ done:
     /* each request is counted once, by what it was kept for first */
 
     for (i = 0; kept != -1 && i < lost->n; i++) {
-        if (!lost->items[i]->kept) {
+
+        if (rc == NGX_DECLINED && !lost->items[i]->kept) {
             lost->items[i]->kept = 1;
+            lost->fresh = 1;
+        }
+
+        if (!lost->items[i]->counted) {
+            lost->items[i]->counted = 1;
             o->kept[kept]++;
         }
     }
@@ -426,6 +442,46 @@ done:
     ngx_shmtx_unlock(q->main->mutex);
 
     return rc;
+}
+
+
+/*
+ * Tells whether some of them would be too late elsewhere, too: they are then
+ * all that is left.  It is tried in spite of that once in a while, with those
+ * whose deadline has not passed.
+ */
+
+static ngx_uint_t
+ngx_http_mark_overflow_slow(ngx_http_mark_overflow_state_t *o,
+    ngx_http_mark_lost_t *lost, uint64_t now)
+{
+    uint64_t    done;
+    ngx_uint_t  i, n, late;
+
+    done = now;
+
+    if (mark_latency_known(&o->latency)
+        && now < o->last_sent + NGX_HTTP_MARK_OVERFLOW_STALE)
+    {
+        done += mark_latency_mean(&o->latency, lost->rows);
+    }
+
+    n = 0;
+    late = 0;
+
+    for (i = 0; i < lost->n; i++) {
+        if (lost->items[i]->deadline && lost->items[i]->deadline <= done) {
+            late += (i < lost->late);
+            lost->items[n++] = lost->items[i];
+        }
+    }
+
+    if (n) {
+        lost->n = n;
+        lost->late = late;
+    }
+
+    return n;
 }
 
 
@@ -525,7 +581,7 @@ ngx_http_mark_overflow_take(ngx_http_mark_line_t *line,
 }
 
 
-/* To be rejected, they are told so at once. */
+/* To be rejected, they are told so at once; the queue's size is not judged. */
 
 static void
 ngx_http_mark_overflow_refuse(ngx_http_mark_queue_t *q,
@@ -533,7 +589,7 @@ ngx_http_mark_overflow_refuse(ngx_http_mark_queue_t *q,
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < lost->n; i++) {
+    for (i = 0; i < lost->late; i++) {
         ngx_http_mark_line_remove(line, lost->items[i]);
         ngx_http_mark_queue_refuse(q, lost->items[i], 1);
     }
