@@ -2,7 +2,7 @@
 
 # mark_overflow: what the servers of a pool would answer too late goes to
 # another location, within what it may cost.  Nothing here depends on how fast
-# the machine is: a plan says that the pool's server takes ten seconds, a
+# the machine is: a plan says that the pool's server takes 100 seconds, a
 # request that hangs keeps it busy, and all deadlines are between that and
 # what the other backend takes.  Batches are of one row, unless said otherwise.
 
@@ -223,7 +223,7 @@ sub plan_of {
         issued => time + $version / 1000, expires => time + 3600,
         peers => [ { address => '127.0.0.1:' . $t->port(8081),
                      concurrency => 1,
-                     latency => { base => 10, row => 0 } } ],
+                     latency => { base => 100, row => 0 } } ],
         %more,
     }));
 
@@ -435,6 +435,19 @@ sub plans {
             overflow => { armed => JSON::PP::true });
     ok(wait_for(sub { !state('plan')->{armed} }), 'expires');
     is(count(503, burst('plan', 1, 8000)), 1, 'expired');
+
+    # Once it is known how long it takes elsewhere, requests wait as long as
+    # they can; but not for what does not come.
+
+    block('batch');
+    burst('batch', 4, 3000) for 1 .. 8;
+    ok(wait_for(sub { state('batch')->{learned} }), 'batches: learned');
+
+    plan_of('batch', overflow => { armed => JSON::PP::false });
+
+    my @r = burst('batch', 1, 60000);
+    is(count(503, @r), 1, 'of no use to wait');
+    cmp_ok($r[0]{time}, '<', 30, 'told at once');
 
     # the directive's armed=off is what holds without a plan's word
 

@@ -30,9 +30,6 @@
 /* A location that was too slow is tried again after so long; usec. */
 #define NGX_HTTP_MARK_OVERFLOW_STALE  5000000
 
-/* With all places taken, dead processes are looked for so often; usec. */
-#define NGX_HTTP_MARK_OVERFLOW_BURY   1000000
-
 
 /* What would be too late, the most urgent first. */
 
@@ -59,11 +56,12 @@ static uint64_t ngx_http_mark_overflow_when(ngx_http_mark_queue_t *q,
 static ngx_uint_t ngx_http_mark_overflow_ours(ngx_http_mark_lost_t *lost);
 static ngx_int_t ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
     ngx_http_mark_lost_t *lost, ngx_http_mark_load_t *load, uint64_t now);
+static ngx_uint_t ngx_http_mark_overflow_shut(ngx_http_mark_queue_t *q,
+    uint64_t now);
+static ngx_uint_t ngx_http_mark_overflow_left(
+    ngx_http_mark_overflow_state_t *o, uint64_t now);
 static ngx_uint_t ngx_http_mark_overflow_slow(
     ngx_http_mark_overflow_state_t *o, ngx_http_mark_lost_t *lost,
-    uint64_t now);
-static mark_budget_status_t ngx_http_mark_overflow_budget(
-    ngx_http_mark_queue_t *q, uint64_t cost, mark_budget_limits_t *limits,
     uint64_t now);
 static void ngx_http_mark_overflow_take(ngx_http_mark_line_t *line,
     ngx_http_mark_lost_t *lost, ngx_http_mark_load_t *load, uint64_t now);
@@ -314,6 +312,12 @@ ngx_http_mark_overflow_when(ngx_http_mark_queue_t *q,
         return now;
     }
 
+    /* what may not go need not wait for company */
+
+    if (ngx_http_mark_overflow_shut(q, now)) {
+        return now;
+    }
+
     /* a picture of it is as good as any, without the lock */
 
     latency = q->conf->overflow_state->latency;
@@ -373,10 +377,7 @@ ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
         goto done;
     }
 
-    if (now < o->not_before
-        || !mark_outlier_may_try(&o->outlier, &ngx_http_mark_overflow_outlier,
-                                 now))
-    {
+    if (ngx_http_mark_overflow_left(o, now)) {
         kept = NGX_HTTP_MARK_KEPT_BACKOFF;
         goto done;
     }
@@ -388,7 +389,8 @@ ngx_http_mark_overflow_admit(ngx_http_mark_queue_t *q,
 
     cost = ngx_max(o->expected, q->conf->overflow->request_cost);
 
-    switch (ngx_http_mark_overflow_budget(q, cost, &limits, now)) {
+    switch (ngx_http_mark_overflow_budget(q->main, o, cost, &limits,
+                                          now)) {
 
     case MARK_BUDGET_OK:
         rc = NGX_OK;
@@ -445,6 +447,41 @@ done:
 }
 
 
+/* Tells whether nothing may go for some time, whatever it is. */
+
+static ngx_uint_t
+ngx_http_mark_overflow_shut(ngx_http_mark_queue_t *q, uint64_t now)
+{
+    ngx_uint_t                       shut;
+    mark_budget_limits_t             limits;
+    ngx_http_mark_overflow_state_t  *o;
+
+    o = q->conf->overflow_state;
+
+    ngx_shmtx_lock(q->main->mutex);
+
+    shut = ngx_http_mark_overflow_limits(q->conf, &limits) == 0
+           || ngx_http_mark_overflow_left(o, now)
+           || ngx_http_mark_overflow_broke(o, &limits,
+                                       q->conf->overflow->request_cost, now);
+
+    ngx_shmtx_unlock(q->main->mutex);
+
+    return shut;
+}
+
+
+/* It failed, or asked for patience. */
+
+static ngx_uint_t
+ngx_http_mark_overflow_left(ngx_http_mark_overflow_state_t *o, uint64_t now)
+{
+    return now < o->not_before
+           || !mark_outlier_may_try(&o->outlier,
+                                    &ngx_http_mark_overflow_outlier, now);
+}
+
+
 /*
  * Tells whether some of them would be too late elsewhere, too: they are then
  * all that is left.  It is tried in spite of that once in a while, with those
@@ -482,81 +519,6 @@ ngx_http_mark_overflow_slow(ngx_http_mark_overflow_state_t *o,
     }
 
     return n;
-}
-
-
-/* A place that a dead process holds is none. */
-
-static mark_budget_status_t
-ngx_http_mark_overflow_budget(ngx_http_mark_queue_t *q, uint64_t cost,
-    mark_budget_limits_t *limits, uint64_t now)
-{
-    ngx_slab_pool_t                 *shpool;
-    mark_budget_status_t             status;
-    ngx_http_mark_overflow_state_t  *o;
-
-    o = q->conf->overflow_state;
-
-    status = mark_budget_take(&o->budget, limits, now, cost);
-
-    if (status != MARK_BUDGET_CONCURRENCY
-        || now < o->buried + NGX_HTTP_MARK_OVERFLOW_BURY)
-    {
-        return status;
-    }
-
-    shpool = (ngx_slab_pool_t *) q->main->zone->shm.addr;
-
-    o->buried = now;
-    ngx_http_mark_overflow_bury(o, shpool->data, now);
-
-    return mark_budget_take(&o->budget, limits, now, cost);
-}
-
-
-/* What the directive and the plan allow; 0: nothing.  With the lock held. */
-
-ngx_uint_t
-ngx_http_mark_overflow_limits(ngx_http_mark_loc_conf_t *mlcf,
-    mark_budget_limits_t *limits)
-{
-    double                      rate, concurrency, cost;
-    ngx_uint_t                  armed;
-    mark_plan_overflow_t       *plan;
-    ngx_http_mark_overflow_t   *overflow;
-    ngx_http_mark_pool_node_t  *node;
-
-    overflow = mlcf->overflow;
-
-    rate = overflow->rate;
-    concurrency = overflow->concurrency;
-    cost = overflow->cost;
-    armed = overflow->armed;
-
-    node = mlcf->pool ? mlcf->pool->node : NULL;
-
-    /* a plan that has expired no longer spends anybody's money */
-
-    if (node && node->plan.stamp.version && node->plan.overflow.given) {
-        plan = &node->plan.overflow;
-
-        armed = plan->armed && node->plan.expires > (double) ngx_time();
-
-        if (plan->requests_per_second >= 0) {
-            rate = ngx_min(rate, plan->requests_per_second);
-        }
-
-        if (plan->concurrency >= 0) {
-            concurrency = ngx_min(concurrency, plan->concurrency);
-        }
-
-        if (plan->cost_per_hour >= 0) {
-            cost = ngx_min(cost, plan->cost_per_hour);
-        }
-    }
-
-    return armed
-           && mark_budget_limits(limits, rate, concurrency, cost) == 0;
 }
 
 

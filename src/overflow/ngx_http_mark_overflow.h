@@ -77,10 +77,15 @@ struct ngx_http_mark_overflow_s {
 char *ngx_http_mark_overflow(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_mark_overflow_bind(ngx_conf_t *cf,
     ngx_http_mark_main_conf_t *mmcf);
+
+/* The budget; all with the lock held. */
 ngx_uint_t ngx_http_mark_overflow_limits(ngx_http_mark_loc_conf_t *mlcf,
     mark_budget_limits_t *limits);
-
-/* What processes had in flight that are no more; with the lock held. */
+mark_budget_status_t ngx_http_mark_overflow_budget(
+    ngx_http_mark_main_conf_t *mmcf, ngx_http_mark_overflow_state_t *o,
+    uint64_t cost, mark_budget_limits_t *limits, uint64_t now);
+ngx_uint_t ngx_http_mark_overflow_broke(ngx_http_mark_overflow_state_t *o,
+    mark_budget_limits_t *limits, uint64_t request_cost, uint64_t now);
 void ngx_http_mark_overflow_bury(ngx_http_mark_overflow_state_t *o,
     ngx_http_mark_shm_t *shm, uint64_t now);
 

@@ -214,28 +214,3 @@ ngx_http_mark_overflow_event(ngx_http_mark_batch_t *batch,
     return batch->answer.upstream_status ? MARK_OUTLIER_5XX
                                          : MARK_OUTLIER_FAILURE;
 }
-
-
-/* Nobody will tell what those cost: it is taken for spent. */
-
-void
-ngx_http_mark_overflow_bury(ngx_http_mark_overflow_state_t *o,
-    ngx_http_mark_shm_t *shm, uint64_t now)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_HTTP_MARK_SEATS; i++) {
-
-        if ((o->held[i] == 0 && o->reserved[i] == 0)
-            || ngx_http_mark_alive(shm->seats[i]))
-        {
-            continue;
-        }
-
-        mark_budget_forfeit(&o->budget, now, o->held[i], o->reserved[i]);
-
-        o->spent += o->reserved[i];
-        o->held[i] = 0;
-        o->reserved[i] = 0;
-    }
-}
