@@ -267,7 +267,8 @@ for my $broken (0, 500, 503, 429) {
 }
 
 ($c, $a, $b) = hedged('/two/partial', '[6]');
-$a->{socket}->syswrite("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"pre");
+$a->{socket}->syswrite("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n"
+    . "Connection: close\r\n\r\n{\"pre");
 answer($b, '{"predictions": [6]}');
 is($c->response->{body}, '{"predictions": [6]}', 'partial: the whole one');
 ok(gone($a), 'partial: the other one is given up');
@@ -556,8 +557,8 @@ sub answer {
     my ($request, $body, $status) = @_;
 
     my $bytes = sprintf "HTTP/1.1 %d Said\r\nContent-Type: application/json"
-        . "\r\nContent-Length: %d\r\n\r\n%s", $status || 200, length $body,
-        $body;
+        . "\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+        $status || 200, length $body, $body;
     my $done = 0;
 
     while ($done < length $bytes) {
