@@ -395,8 +395,19 @@ sub is_refused {
     my ($what, $text, $kind, $why) = @_;
 
     my $said = qr/a plan of upstream "p" is refused, $kind: .*$why/;
+    my $before = counted();
 
     refused($what, $text, qr/$said.*; the servers stay as they are/);
+    is(counted(), $before + 1, "$what: counted once");
+}
+
+
+# plans of the pool that were refused
+
+sub counted {
+    my ($pool) = grep { $_->{upstream} eq 'p' } @{$t->status->{pools}};
+
+    return $pool->{plan}{refused};
 }
 
 my $a = peers('a');
