@@ -31,6 +31,14 @@ http {
         mark_server 127.0.0.1:%%PORT_8083%%;
     }
 
+    # down by its health checks, which nobody but they can change
+
+    upstream ill {
+        mark_balance slo;
+        mark_server 127.0.0.1:%%PORT_8084%%;
+        mark_health uri=/ interval=100ms fails=1;
+    }
+
     server {
         listen 127.0.0.1:%%PORT_8080%%;
 
@@ -46,6 +54,18 @@ http {
             mark_slo 10s;
             mark_overflow @other armed=off;
             proxy_pass http://b;
+        }
+
+        location /ill {
+            mark_batch v1;
+            mark_overflow @other;
+            proxy_pass http://ill;
+        }
+
+        location /full {
+            mark_batch v1;
+            mark_overflow @other concurrency=0;
+            proxy_pass http://ill;
         }
 
         location @other {
@@ -84,6 +104,13 @@ ok(wait_for(sub {
     ask('/b') for 1 .. 5;
     return $other->requests == $before;
 }, 30), 'up: nothing overflows any more');
+
+# Down by health checks, and without a deadline: what finds no place elsewhere
+# has the servers' error, and does not wait for ever.
+
+ok($t->wait_log(qr/server \S+ of upstream "ill" is down/), 'ill: is down');
+is(ask('/ill')->{status}, 200, 'ill: overflows');
+is(ask('/full')->{status}, 502, 'ill: no place elsewhere');
 
 $t->finish;
 $_->stop for @own, $other;

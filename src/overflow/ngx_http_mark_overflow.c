@@ -430,7 +430,11 @@ done:
 
     for (i = 0; kept != -1 && i < lost->n; i++) {
 
-        if (rc == NGX_DECLINED && !lost->items[i]->kept) {
+        /* without a deadline it could wait for a place for ever */
+
+        if ((rc == NGX_DECLINED || lost->items[i]->deadline == 0)
+            && !lost->items[i]->kept)
+        {
             lost->items[i]->kept = 1;
             lost->fresh = 1;
         }
